@@ -1,0 +1,50 @@
+# The two commands of a new user: `make repro` and `make test`.
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN := $(VENV)/bin
+SCALE ?=
+TARGET ?=
+SOURCE ?=
+
+export PYTHONPATH := $(CURDIR)/src
+export PATH := $(abspath $(BIN)):$(PATH)
+export DVC_NO_ANALYTICS := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.DEFAULT_GOAL := help
+.PHONY: help install repro test check ui clean lock
+
+help: ## What there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+install: $(VENV)/.installed ## Make the virtual environment from the pinned versions
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is not installed: install Python 3.11 or name it: make PYTHON=/path/to/python3.11"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+repro: install ## Run the pipeline: SCALE=smoke|default|thesis, TARGET=hits|surrogate, SOURCE=a HiTS folder
+	@astroreel configure $(if $(SCALE),--scale $(SCALE)) $(if $(TARGET),--target $(TARGET)) $(if $(SOURCE),--source $(SOURCE))
+	@dvc repro
+	@test -f mlflow.db || astroreel registry publish
+	@echo "Report: $(CURDIR)/reports/index.html"
+
+test: install check ## Check style and types, then run every test
+	@pytest
+
+check: install ## Style and types
+	@ruff check .
+	@ruff format --check .
+	@mypy
+
+ui: install ## Open the MLflow UI on http://127.0.0.1:5000
+	@mlflow server --backend-store-uri sqlite:///mlflow.db --default-artifact-root "$(CURDIR)/mlartifacts" --host 127.0.0.1 --port 5000 --workers 1
+
+lock: ## Pin what the virtual environment holds
+	@$(BIN)/python -m pip freeze --exclude-editable --exclude astroreel | sed 's/^torch==.*/torch==2.13.0/' > requirements.lock
+
+clean: ## Remove what a run leaves, but not the environment
+	@rm -rf data models runs reports/index.html mlflow.db mlartifacts

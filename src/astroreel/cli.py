@@ -1,0 +1,223 @@
+"""The command line: ``astroreel ...``. Thin: it reads arguments, calls the library, prints.
+
+Exit status: 0 done; 2 a user's error, nothing done, one line on stderr; 3 done in part, each refused
+input named. Heavy libraries are imported inside the commands that need them.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from astroreel import __version__
+from astroreel.classes import CLASSES
+from astroreel.errors import UserError
+
+USER_ERROR, PARTIAL = 2, 3
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+convert_app = typer.Typer(no_args_is_help=True, help="Convert other formats to sequence files.")
+registry_app = typer.Typer(no_args_is_help=True, help="The model registry in MLflow.")
+app.add_typer(convert_app, name="convert")
+app.add_typer(registry_app, name="registry")
+
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+output = Console(highlight=False, soft_wrap=True)
+
+
+def main() -> NoReturn:
+    """Entry point: whatever a user got wrong ends as one line on stderr and status 2."""
+    try:
+        status = app(standalone_mode=False)
+    except UserError as error:
+        status = _fail(str(error))
+    except typer.Exit as stop:
+        status = stop.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        status = _fail("interrupted")
+    except typer.TyperException as error:
+        status = _fail(error.format_message() if hasattr(error, "format_message") else str(error))
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _fail(message: str) -> int:
+    errors.print(f"astroreel: {' '.join(message.split())}", markup=False)
+    return USER_ERROR
+
+
+@app.callback(invoke_without_command=True)
+def root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """Classify astronomical objects from sequences of image stamps."""
+    if version:
+        output.print(f"astroreel {__version__}")
+        raise typer.Exit()
+
+
+def _say(line: str) -> None:
+    errors.print(line, markup=False)
+
+
+@app.command()
+def configure(
+    scale: Annotated[str | None, typer.Option(help="smoke, default or thesis: write that preset.")] = None,
+    target: Annotated[str | None, typer.Option(help="auto, hits or surrogate.")] = None,
+    source: Annotated[str | None, typer.Option(help="A folder with the HiTS files.")] = None,
+) -> None:
+    """Write params.yaml: the preset of a scale, and where the target's data come from.
+
+    Without --scale an existing params.yaml keeps all that was set by hand; only the source is looked
+    for again.
+    """
+    from astroreel.parameters import configure as write_parameters
+
+    chosen = write_parameters(Path.cwd(), scale, target, source, say=_say)
+    where = chosen.source.path or "no real data: a surrogate target, simulated"
+    output.print(f"params.yaml: scale {chosen.scale}, target {chosen.source.target} ({where})", markup=False)
+
+
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Option(help="Folder to write to.")],
+    survey: Annotated[str, typer.Option(help="A survey's name, or its configuration file.")] = "hits",
+    n: Annotated[int, typer.Option(min=1, help="Sequences in all; classes come equally.")] = 700,
+    seed: Annotated[int, typer.Option(min=0)] = 1,
+    class_name: Annotated[str | None, typer.Option("--class", help="Only this class.")] = None,
+    form: Annotated[str, typer.Option("--format", help="store: arrays; fits: one file an object.")] = "store",
+) -> None:
+    """Simulate labelled sequences in a survey's conditions."""
+    import numpy as np
+
+    from astroreel.classes import class_index
+    from astroreel.files import replacing_folder
+    from astroreel.sequences.file import write_sequence
+    from astroreel.sequences.simulate import SimulationConfig
+    from astroreel.sequences.simulate import simulate as simulate_sequences
+    from astroreel.sequences.store import save_store
+    from astroreel.survey.forecast import generate_conditions
+    from astroreel.survey.survey import load_survey
+
+    if form not in ("store", "fits"):
+        raise UserError(f"--format is {form!r}: choose store or fits")
+    if class_name is not None:
+        class_index(class_name)
+    chosen = load_survey(survey)
+    rng = np.random.default_rng(seed)
+    config = SimulationConfig(survey=survey, seed=seed)
+    with _bar("simulate") as progress:
+        sequences = simulate_sequences(
+            chosen,
+            generate_conditions(chosen, config.n_fields, rng),
+            n,
+            "train",
+            config,
+            rng,
+            classes=CLASSES if class_name is None else (class_name,),
+            progress=progress,
+        )
+    if form == "store":
+        save_store(out, sequences)
+    else:
+        with replacing_folder(out) as scratch:
+            for sequence in sequences:
+                write_sequence(scratch / f"{sequence.name}.fits", sequence)
+    output.print(f"{out}: {len(sequences)} sequences, {len(sequences.epochs)} stamps", markup=False)
+
+
+@convert_app.command("hits")
+def convert_hits(
+    source: Annotated[Path, typer.Argument(help="Folder that holds real_obs/.")],
+    out: Annotated[Path, typer.Option(help="Folder to write sequence files to.")],
+) -> None:
+    """The HiTS 2015 files to sequence files."""
+    from astroreel.sequences.hits import convert_hits as convert
+
+    with _bar("convert") as progress:
+        report = convert(source, out, progress)
+    for label, count in sorted(report.kept.items()):
+        output.print(f"{label}: {count}", markup=False)
+    for name, reason in sorted(report.left_out.items()):
+        errors.print(f"left out: {name}: {reason}", markup=False)
+
+
+@app.command()
+def classify(
+    paths: Annotated[list[Path], typer.Argument(help="Sequence files, or folders of them.")],
+    model: Annotated[str, typer.Option(help="A bundle's folder, or models:/NAME/VERSION.")],
+    out: Annotated[Path, typer.Option(help="CSV file to write.")],
+    every_epoch: Annotated[bool, typer.Option("--every-epoch", help="A row per epoch.")] = False,
+) -> None:
+    """Class probabilities of sequence files; damaged ones are named and passed over (status 3)."""
+    from astroreel.models.bundle import load_classifier
+    from astroreel.sequences.file import find_sequence_files, read_sequences
+
+    classifier = load_classifier(_bundle(model))
+    files = find_sequence_files(paths)
+    with _bar("read") as progress:
+        sequences, _, refused = read_sequences(files, lambda done: progress(done, len(files)))
+    for error in refused:
+        errors.print(f"refused: {error}", markup=False)
+    if not len(sequences):
+        raise UserError(f"none of {len(files)} files is a sequence file: nothing written")
+    probabilities = classifier.predict(sequences)
+    rows = range(len(probabilities)) if every_epoch else (sequences.offsets[1:] - 1).tolist()
+    owner, position = sequences.owner, sequences.position
+    _write_csv(
+        out,
+        ["object", "n_epochs", "predicted", *(f"p_{name}" for name in CLASSES)],
+        (
+            [
+                str(sequences.objects["name"][owner[row]]),
+                int(position[row]) + 1,
+                CLASSES[int(probabilities[row].argmax())],
+                *(f"{value:.6f}" for value in probabilities[row]),
+            ]
+            for row in rows
+        ),
+    )
+    output.print(f"{out}: {len(sequences)} objects, {len(refused)} refused", markup=False)
+    if refused:
+        raise typer.Exit(PARTIAL)
+
+
+def _bundle(model: str) -> Path:
+    if not model.startswith("models:/"):
+        return Path(model)
+    from astroreel.parameters import read_parameters
+    from astroreel.tracking.registry import download_bundle
+    from astroreel.tracking.store import connect
+
+    return download_bundle(connect(read_parameters(Path.cwd()).registry.tracking_uri, Path.cwd()), model)
+
+
+def _write_csv(path: Path, header: list[str], rows: Iterator[list[object]]) -> None:
+    from astroreel.files import replacing_file
+
+    with replacing_file(path) as scratch, scratch.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+@contextmanager
+def _bar(name: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on stderr, shown on a terminal only; yields ``progress(done, total)``."""
+    columns = (TextColumn(name), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=errors, disable=not errors.is_terminal, transient=True) as bar:
+        task = bar.add_task(name, total=None)
+
+        def update(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield update
+
+
+if __name__ == "__main__":
+    main()

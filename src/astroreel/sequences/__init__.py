@@ -1,0 +1,1 @@
+"""Image sequences: the record, its stored forms, validation, preparation and splits."""

@@ -1,0 +1,126 @@
+"""Preparation: from stamps in ADU with sky to the arrays that a network reads (thesis 3.2.1).
+
+Every stamp has its sky subtracted and is brought to a common zero point, so that one magnitude is
+one number of counts (equations 3.3 to 3.5). The thesis takes the first exposure of a field as the
+reference; here the reference is fixed for a survey, so that a count means the same in every field.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from astroreel.classes import class_indices
+from astroreel.sequences.record import STAMP_SIZE, SequenceSet
+
+#: What `Prepared.conditions` holds for each frame: the seeing FWHM [pixel], the airmass, the
+#: base-10 logarithm of the background noise of a pixel [ADU at the reference zero point], and the
+#: depth relative to the reference zero point [mag].
+CONDITIONS: tuple[str, ...] = ("seeing", "airmass", "log_noise", "depth")
+
+
+class Preparation(BaseModel):
+    """The parameters of the preparation; part of every bundle.
+
+    Attributes
+    ----------
+    reference_zp
+        Zero point [mag] that all stamps are brought to (equation 3.4).
+    reference_exptime
+        Exposure time [s] that all stamps are brought to (equation 3.3).
+    max_epochs
+        Number of epochs that a sequence is cut to (thesis: N_d = 22).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    reference_zp: float = Field(25.05, gt=0)
+    reference_exptime: float = Field(86.0, gt=0)
+    max_epochs: int = Field(22, ge=6)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A padded batch of N objects and T epochs.
+
+    Attributes
+    ----------
+    stamps
+        (N, T, 21, 21) float32, sky-subtracted ADU at the reference; bad and padded pixels 0.
+    times
+        (N, T) float32, days since the first epoch of the object.
+    conditions
+        (N, T, 4) float32, in the order of :data:`CONDITIONS`.
+    mask
+        (N, T) bool, true where there is an epoch.
+    labels
+        (N,) int64, index into CLASSES; -1 unlabelled.
+    """
+
+    stamps: NDArray[np.float32]
+    times: NDArray[np.float32]
+    conditions: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def select(self, which: NDArray[np.int64] | NDArray[np.bool_]) -> Prepared:
+        """The objects named by indices or by a boolean mask."""
+        return Prepared(
+            self.stamps[which],
+            self.times[which],
+            self.conditions[which],
+            self.mask[which],
+            self.labels[which],
+        )
+
+
+def zero_point_factor(sequences: SequenceSet, preparation: Preparation) -> NDArray[np.float64]:
+    """The factor gamma that brings each frame to the reference, (M,) (equations 3.3 and 3.4)."""
+    epochs = sequences.epochs
+    brightness = 10.0 ** (0.4 * (preparation.reference_zp - epochs["zp"]))
+    return brightness * preparation.reference_exptime / epochs["exptime"]
+
+
+def background_noise(sequences: SequenceSet) -> NDArray[np.float64]:
+    """Standard deviation of a sky pixel of each frame [ADU], (M,): sky and read noise."""
+    gain = sequences.objects["gain"][sequences.owner]
+    rdnoise = sequences.objects["rdnoise"][sequences.owner]
+    return np.sqrt(np.maximum(sequences.epochs["sky"], 0.0) / gain + (rdnoise / gain) ** 2)
+
+
+def prepare(sequences: SequenceSet, preparation: Preparation) -> Prepared:
+    """Subtract the sky, scale to the reference zero point and pad (equation 3.5)."""
+    sequences = sequences.window(0, preparation.max_epochs)
+    owner, position = sequences.owner, sequences.position
+    shape = (len(sequences), int(max(sequences.lengths, default=0)))
+    gamma = zero_point_factor(sequences, preparation)
+    epochs = sequences.epochs
+
+    stamps = np.zeros((*shape, STAMP_SIZE, STAMP_SIZE), np.float32)
+    scaled = (sequences.stamps - epochs["sky"][:, None, None].astype(np.float32)) * gamma[
+        :, None, None
+    ].astype(np.float32)
+    stamps[owner, position] = np.nan_to_num(scaled, nan=0.0, posinf=0.0, neginf=0.0)
+
+    times = np.zeros(shape, np.float32)
+    times[owner, position] = epochs["mjd"] - epochs["mjd"][sequences.offsets[:-1]][owner]
+
+    conditions = np.zeros((*shape, len(CONDITIONS)), np.float32)
+    conditions[owner, position] = np.stack(
+        [
+            epochs["seeing"] / sequences.objects["pixscale"][owner],
+            epochs["airmass"],
+            np.log10(background_noise(sequences) * gamma),
+            epochs["limmag"] - preparation.reference_zp,
+        ],
+        axis=-1,
+    )
+    mask = np.zeros(shape, bool)
+    mask[owner, position] = True
+    return Prepared(stamps, times, conditions, mask, class_indices(sequences.labels))

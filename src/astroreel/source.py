@@ -1,0 +1,149 @@
+"""Where the target's real data come from: found once, then pinned by path and digest.
+
+The pipeline itself never looks for data. `find_source` does, before it: a HiTS folder at hand, else a
+clone of the public repository at its pinned commit, else a surrogate, said loudly. What it finds is
+written into params.yaml, and the ingest stage refuses a folder whose digest is another.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from astroreel.errors import UserError
+from astroreel.files import folder_digest
+
+PUBLIC_REPOSITORY = "https://github.com/rodrigcd/HiTS_simulations"
+PINNED_COMMIT = "275198b77abef1e1db4a669e7d824d9655501ab0"
+#: Where a HiTS folder is looked for, relative to the project's root.
+NEIGHBOUR = Path("../shared/data/hits2015")
+CLONE = Path("data/external/hits")
+#: What is inside a HiTS source and read by the conversion.
+CONTENT = "real_obs"
+_REACH_SECONDS = 8
+_CLONE_SECONDS = 1800
+
+Target = Literal["hits", "surrogate"]
+Request = Literal["auto", "hits", "surrogate"]
+
+
+class Source(BaseModel):
+    """Section ``source`` of params.yaml.
+
+    Attributes
+    ----------
+    request
+        What was asked for: ``auto`` takes HiTS where it can be had.
+    target
+        The target domain that the run is about.
+    path
+        Folder of the HiTS files, relative to the project's root or absolute; "" for the surrogate.
+    digest
+        sha256 over the files that the conversion reads; "" for the surrogate.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    request: Request = Field("auto")
+    target: Target = Field("surrogate")
+    path: str = Field("")
+    digest: str = Field("")
+
+
+def find_source(root: Path, request: Request, path: str, say: Callable[[str], None]) -> Source:
+    """Find the target's data: ``path`` if given, else the neighbour folder, else a clone, else none.
+
+    Raises `UserError` where HiTS was asked for, by name or by path, and cannot be had.
+    """
+    if request == "surrogate":
+        return Source(request=request, target="surrogate")
+    candidates = [Path(path)] if path else [NEIGHBOUR, CLONE]
+    for candidate in candidates:
+        if is_hits_folder(root / candidate):
+            return _hits(root, request, candidate)
+    if path:
+        raise UserError(f"{path}: no {CONTENT}/real_stamps in this folder: name a HiTS source folder")
+    try:
+        clone_public(root / CLONE, say)
+    except UserError as error:
+        if request == "hits":
+            raise
+        say(f"{error}")
+        say("No HiTS data: this run is about a SURROGATE, simulated with other PSFs, noise and conditions.")
+        return Source(request=request, target="surrogate")
+    return _hits(root, request, CLONE)
+
+
+def _hits(root: Path, request: Request, path: Path) -> Source:
+    digest = source_digest(root / path)
+    return Source(request=request, target="hits", path=path.as_posix(), digest=digest)
+
+
+def is_hits_folder(path: Path) -> bool:
+    """Whether a folder has the layout of the public HiTS files."""
+    return (path / CONTENT / "real_stamps").is_dir() and (path / CONTENT / "Blind15A_info").is_dir()
+
+
+def source_digest(path: Path) -> str:
+    """The digest that pins a HiTS folder."""
+    return folder_digest(path / CONTENT)
+
+
+def verify_source(root: Path, source: Source) -> Path:
+    """The folder of a pinned source, checked; raises `UserError` where it is missing or changed."""
+    folder = root / source.path
+    if not is_hits_folder(folder):
+        raise UserError(f"{folder}: source.path names no HiTS folder: run `astroreel configure`")
+    found = source_digest(folder)
+    if found != source.digest:
+        raise UserError(
+            f"{folder}: its digest is {found[:12]}, source.digest is {source.digest[:12]}: "
+            "the data changed; run `astroreel configure` to take it as it is now"
+        )
+    return folder
+
+
+def clone_public(path: Path, say: Callable[[str], None]) -> None:
+    """Fetch the pinned commit of the public repository to ``path``, whole or not at all.
+
+    Raises `UserError`, after a few seconds, where the repository cannot be reached.
+    """
+    _git(["ls-remote", "--exit-code", PUBLIC_REPOSITORY, "HEAD"], Path.cwd(), _REACH_SECONDS)
+    say(f"Fetching {PUBLIC_REPOSITORY} at {PINNED_COMMIT[:12]} (once; some 100 MB) ...")
+    scratch = path.with_name(f".{path.name}.partial")
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    try:
+        for command in (
+            ["init", "--quiet"],
+            ["remote", "add", "origin", PUBLIC_REPOSITORY],
+            ["sparse-checkout", "set", CONTENT],
+            ["fetch", "--quiet", "--depth", "1", "--filter=blob:none", "origin", PINNED_COMMIT],
+            ["checkout", "--quiet", "FETCH_HEAD"],
+        ):
+            _git(command, scratch, _CLONE_SECONDS)
+        shutil.rmtree(path, ignore_errors=True)
+        scratch.rename(path)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _git(arguments: list[str], folder: Path, seconds: int) -> None:
+    environment = os.environ | {"GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -oBatchMode=yes"}
+    try:
+        subprocess.run(
+            ["git", *arguments], cwd=folder, env=environment, timeout=seconds, check=True, capture_output=True
+        )
+    except FileNotFoundError:
+        raise UserError("git: not installed, so the public HiTS repository cannot be fetched") from None
+    except subprocess.TimeoutExpired:
+        raise UserError(f"{PUBLIC_REPOSITORY}: no answer within {seconds} s") from None
+    except subprocess.CalledProcessError as error:
+        reason = (error.stderr.decode(errors="replace").strip().splitlines() or ["git failed"])[-1]
+        raise UserError(f"{PUBLIC_REPOSITORY}: cannot be fetched ({reason})") from None
