@@ -1,0 +1,119 @@
+"""Everything that a run of the pipeline left behind, published: its run records and its models."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from mlflow import MlflowClient
+
+from astroreel.errors import UserError
+from astroreel.models.bundle import load_bundle
+from astroreel.tracking.card import version_card
+from astroreel.tracking.registry import METRIC, find_version, publish_version
+from astroreel.tracking.runs import find_run, publish_run
+from astroreel.tracking.store import connect, experiment_id, mlflow_errors, publishing, shown
+from astroreel.training.reporter import find_spools, read_spool
+
+_LINEAGE = ("git.", "params.", "data.")
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A bundle and what its version is to say of it.
+
+    Attributes
+    ----------
+    bundle
+        Its folder.
+    run
+        The spool folder of the run, or nested run, that made it.
+    target
+        The target domain: the model is registered as ``TARGET-KIND``.
+    training
+        "simulated" or "fine-tuned".
+    scale
+        The preset of parameters it was trained with.
+    metrics, headline
+        Figures, and which of them ``astroreel registry status`` shows ("": none).
+    parent
+        The bundle it was fine-tuned from, published before it.
+    """
+
+    bundle: Path
+    run: Path
+    target: str
+    training: Literal["simulated", "fine-tuned"]
+    scale: str
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    headline: str = ""
+    parent: Path | None = None
+
+
+def publish_all(
+    runs: Path, models: Sequence[TrainedModel], tracking_uri: str, experiment: str
+) -> dict[str, Any]:
+    """Publish every run record at or below ``runs`` and then the models in order; both once.
+
+    Returns
+    -------
+    dict
+        Plain values for JSON: ``tracking_uri``, ``experiment``, ``runs`` (how many ``new`` and
+        ``known``), ``models`` (each ``name``, ``version``, ``digest``, ``new``).
+
+    Raises
+    ------
+    UserError
+        Where the store cannot be reached, a record or bundle is damaged or a model's run is missing.
+    """
+    records = [read_spool(folder) for folder in find_spools(runs)]
+    client = connect(tracking_uri)
+    with publishing(client.tracking_uri), mlflow_errors(client.tracking_uri):
+        home = experiment_id(client, experiment)
+        count = Counter(publish_run(client, home, record).new for record in records)
+        published = [_publish_model(client, home, model) for model in models]
+    return {
+        "tracking_uri": shown(tracking_uri),
+        "experiment": experiment,
+        "runs": {"new": count[True], "known": count[False]},
+        "models": published,
+    }
+
+
+def _publish_model(client: MlflowClient, home: str, model: TrainedModel) -> dict[str, Any]:
+    bundle = load_bundle(model.bundle)
+    name = f"{model.target}-{bundle.kind}"
+    tags = _version_tags(client, name, model)
+    card = version_card(name, bundle.digest, tags, model.metrics)
+    version = publish_version(client, name, model.bundle, _run_id(client, home, model.run), tags, card)
+    return {"name": name, "version": int(version.id), "digest": bundle.digest, "new": version.new}
+
+
+def _version_tags(client: MlflowClient, name: str, model: TrainedModel) -> dict[str, str]:
+    tags = _lineage(model.run)
+    tags |= {"target": model.target, "training": model.training, "scale": model.scale}
+    tags |= {METRIC + key: f"{value:.6g}" for key, value in model.metrics.items()}
+    if model.headline:
+        tags["headline"] = model.headline
+    if model.parent is not None:
+        digest = load_bundle(model.parent).digest
+        version = find_version(client, name, digest)
+        tags["parent"] = f"{name}/{version.version}" if version else digest
+    return tags
+
+
+def _lineage(run: Path) -> dict[str, str]:
+    """What a run says of its code, parameters and data; a nested one leaves it to the run around it."""
+    around = [folder for folder in (*reversed(run.parents), run) if (folder / "run.json").exists()]
+    tags = {name: value for folder in around for name, value in read_spool(folder).tags.items()}
+    return {name: value for name, value in tags.items() if name.startswith(_LINEAGE)}
+
+
+def _run_id(client: MlflowClient, home: str, run: Path) -> str:
+    found = find_run(client, home, read_spool(run).key)
+    if found is None:
+        raise UserError(f"{run}: this run is not below the folder of runs that is published")
+    return str(found.info.run_id)

@@ -1,0 +1,101 @@
+"""Run records published as MLflow runs, each once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, Run
+
+from astroreel.files import file_digest
+from astroreel.provenance import UNKNOWN
+from astroreel.training.reporter import RunRecord
+
+#: The tag that holds a record's key, and the one that holds the digest of its content; the second is
+#: written last, so that a run without it is one whose publication was cut short.
+KEY, DIGEST = "astroreel.key", "astroreel.digest"
+
+_METRICS_A_CALL, _PARAMS_A_CALL = 1000, 100
+_PARAM_LENGTH, _TAG_LENGTH = 6000, 5000
+
+
+class Published(NamedTuple):
+    """What publishing gave: the run's id or the version's number, and whether it is new."""
+
+    id: str
+    new: bool
+
+
+def publish_run(client: MlflowClient, experiment_id: str, record: RunRecord) -> Published:
+    """Publish a record and its nested records, once.
+
+    A run of the same key and content is left as it is. One whose content differs (the record has been
+    continued since, or publishing it was cut short) is deleted and made anew.
+    """
+    known = find_run(client, experiment_id, record.key)
+    if known is not None and known.data.tags.get(DIGEST) == record_digest(record):
+        return Published(known.info.run_id, new=False)
+    if known is not None:
+        _delete(client, known)
+    return Published(_create(client, experiment_id, record, parent=None), new=True)
+
+
+def find_run(client: MlflowClient, experiment_id: str, key: str) -> Run | None:
+    """The run that holds the record of this key, if there is one."""
+    found = client.search_runs([experiment_id], f"tags.`{KEY}` = '{key}'", max_results=1)
+    return found[0] if found else None
+
+
+def record_digest(record: RunRecord) -> str:
+    """Hexadecimal sha256 of all that a record holds, nested records included."""
+    content = json.dumps(_content(record), sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _content(record: RunRecord) -> Mapping[str, Any]:
+    own = {name: value for name, value in vars(record).items() if name not in ("artifacts", "children")}
+    return own | {
+        "artifacts": [(path.name, file_digest(path)) for path in record.artifacts],
+        "children": [_content(child) for child in record.children],
+        "params": dict(record.params),
+        "tags": dict(record.tags),
+    }
+
+
+def _create(client: MlflowClient, experiment_id: str, record: RunRecord, parent: str | None) -> str:
+    tags = dict(_tags(record, parent))
+    run_id: str = client.create_run(experiment_id, record.start_ms, tags, record.name).info.run_id
+    params = [Param(name, value[:_PARAM_LENGTH]) for name, value in record.params.items()]
+    for start in range(0, len(params), _PARAMS_A_CALL):
+        client.log_batch(run_id, params=params[start : start + _PARAMS_A_CALL])
+    metrics = [Metric(figure.name, figure.value, figure.time_ms, figure.step) for figure in record.figures]
+    for start in range(0, len(metrics), _METRICS_A_CALL):
+        client.log_batch(run_id, metrics=metrics[start : start + _METRICS_A_CALL])
+    for path in record.artifacts:
+        client.log_artifact(run_id, str(path))
+    for child in record.children:
+        _create(client, experiment_id, child, run_id)
+    client.set_terminated(run_id, record.status, record.end_ms)
+    client.set_tag(run_id, DIGEST, record_digest(record))
+    return run_id
+
+
+def _tags(record: RunRecord, parent: str | None) -> Iterator[tuple[str, str]]:
+    yield KEY, record.key
+    yield from ((name, value[:_TAG_LENGTH]) for name, value in record.tags.items())
+    if parent is not None:
+        yield "mlflow.parentRunId", parent
+    commit = record.tags.get("git.commit", UNKNOWN)
+    if commit != UNKNOWN:
+        # MLflow's own pages show the commit from here.
+        yield "mlflow.source.git.commit", commit
+
+
+def _delete(client: MlflowClient, run: Run) -> None:
+    experiment_id, run_id = run.info.experiment_id, run.info.run_id
+    for child in client.search_runs([experiment_id], f"tags.`mlflow.parentRunId` = '{run_id}'"):
+        _delete(client, child)
+    client.delete_run(run_id)

@@ -1,0 +1,450 @@
+"""The cycle of records and models against a real MLflow store: publish, publish again, lose, fetch."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+
+from astroreel.errors import UserError
+from astroreel.models.bundle import save_bundle
+from astroreel.sequences.prepare import Preparation
+from astroreel.sequences.record import SequenceSet
+from astroreel.tracking import flavour, registry, store
+from astroreel.tracking.publish import TrainedModel, publish_all
+from astroreel.tracking.registry import download_bundle, publish_version, status
+from astroreel.tracking.runs import publish_run
+from astroreel.tracking.store import connect, experiment_id
+from astroreel.training.reporter import FAILED, SpoolReporter, read_spool
+
+STEPS = 200
+
+#: What a second process runs: publish the project in the folder given to a store given.
+PUBLISH = """
+import json, sys
+from pathlib import Path
+from tests.system.test_tracking import publish_project
+print(json.dumps(publish_project(Path(sys.argv[1]), sys.argv[2])))
+"""
+
+
+@pytest.fixture(scope="module")
+def uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One store for all tests here; each works in an experiment and a target domain of its own."""
+    before = os.environ.get("MLFLOW_TRACKING_URI")
+    yield f"sqlite:///{tmp_path_factory.mktemp('store')}/mlflow.db"
+    mlflow.set_registry_uri("")
+    mlflow.set_tracking_uri(before)
+
+
+@pytest.fixture
+def client(uri: str) -> MlflowClient:
+    return connect(uri)
+
+
+def make_bundle(folder: Path, value: float = 0.0) -> Path:
+    weights = {"w": np.full((2, 2), value)}
+    save_bundle(folder, kind="forest", weights=weights, architecture={}, preparation=Preparation())
+    return folder
+
+
+def make_project(root: Path) -> Path:
+    """Run records and two bundles, the second fine-tuned from the first by a nested run."""
+    (root / "figure.svg").write_text("<svg/>")
+    with SpoolReporter(root / "runs" / "pretrain", "pretrain") as run:
+        run.params({"rate": 0.001})
+        run.tags({"git.commit": "0" * 40, "git.dirty": "false", "data.data/simulated": "aaaa.dir"})
+        for step in range(STEPS):
+            run.metrics({"loss": 1 / (step + 1), "accuracy": step / STEPS}, step)
+        run.metrics({"broken": math.nan})
+        run.artifact(root / "figure.svg")
+    with SpoolReporter(root / "runs" / "finetune", "finetune") as run:
+        run.tags({"git.commit": "0" * 40, "git.dirty": "true"})
+        run.child("draw-0").metrics({"recall": 0.5}, 0)
+        run.child("draw-1").metrics({"recall": 0.6}, 0)
+    make_bundle(root / "models" / "pretrained", 1.0)
+    make_bundle(root / "models" / "finetuned", 2.0)
+    return root
+
+
+def trained_models(root: Path, target: str) -> list[TrainedModel]:
+    pretrained = TrainedModel(
+        bundle=root / "models" / "pretrained",
+        run=root / "runs" / "pretrain",
+        target=target,
+        training="simulated",
+        scale="smoke",
+        metrics={"mean_recall": 0.5},
+        headline="mean_recall",
+    )
+    finetuned = replace(
+        pretrained,
+        bundle=root / "models" / "finetuned",
+        run=root / "runs" / "finetune" / "children" / "draw-0",
+        training="fine-tuned",
+        metrics={"mean_recall": 0.75},
+        parent=pretrained.bundle,
+    )
+    return [pretrained, finetuned]
+
+
+def publish_project(root: Path, uri: str, target: str = "hits") -> dict[str, Any]:
+    return publish_all(root / "runs", trained_models(root, target), uri, f"cycle-{target}")
+
+
+def all_runs(client: MlflowClient, experiment: str) -> list[Any]:
+    known = client.get_experiment_by_name(experiment)
+    return client.search_runs([known.experiment_id]) if known else []
+
+
+def without_news(summary: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{**model, "new": None} for model in summary["models"]]
+
+
+def test_publishing_twice_adds_nothing(tmp_path: Path, uri: str) -> None:
+    root = make_project(tmp_path)
+    first = publish_project(root, uri, "twice")
+    client = connect(uri)
+    before = {run.info.run_id for run in all_runs(client, "cycle-twice")}
+    second = publish_project(root, uri, "twice")
+    assert first["runs"] == {"new": 2, "known": 0}
+    assert second["runs"] == {"new": 0, "known": 2}
+    assert [(m["name"], m["version"], m["new"]) for m in first["models"]] == [
+        ("twice-forest", 1, True),
+        ("twice-forest", 2, True),
+    ]
+    assert without_news(second) == without_news(first)
+    assert not any(model["new"] for model in second["models"])
+    assert {run.info.run_id for run in all_runs(client, "cycle-twice")} == before
+    assert len(before) == 4
+    assert json.loads(json.dumps(first)) == first
+
+
+def test_all_that_a_record_holds_is_in_the_run(tmp_path: Path, client: MlflowClient) -> None:
+    record = read_spool(make_project(tmp_path) / "runs" / "pretrain")
+    run_id = publish_run(client, experiment_id(client, "content"), record).id
+    run = client.get_run(run_id)
+    history = {name: client.get_metric_history(run_id, name) for name in ("loss", "accuracy", "broken")}
+    told = {name: [f for f in record.figures if f.name == name] for name in history}
+    for name in ("loss", "accuracy"):
+        found = [(m.step, m.value, m.timestamp) for m in history[name]]
+        assert found == [(f.step, f.value, f.time_ms) for f in told[name]]
+        assert len(found) == STEPS
+    assert math.isnan(history["broken"][0].value)
+    assert run.data.params == {"rate": "0.001"}
+    assert run.data.tags["mlflow.source.git.commit"] == "0" * 40
+    assert (run.info.run_name, run.info.status) == ("pretrain", "FINISHED")
+    assert (run.info.start_time, run.info.end_time) == (record.start_ms, record.end_ms)
+    assert [file.path for file in client.list_artifacts(run_id)] == ["figure.svg"]
+
+
+def test_nested_records_become_nested_runs(tmp_path: Path, client: MlflowClient) -> None:
+    home = experiment_id(client, "nested")
+    parent = publish_run(client, home, read_spool(make_project(tmp_path) / "runs" / "finetune")).id
+    children = client.search_runs([home], f"tags.`mlflow.parentRunId` = '{parent}'")
+    recalls = {child.info.run_name: child.data.metrics["recall"] for child in children}
+    assert recalls == {"draw-0": 0.5, "draw-1": 0.6}
+
+
+def test_a_version_says_where_it_comes_from(tmp_path: Path, uri: str) -> None:
+    publish_project(make_project(tmp_path), uri, "lineage")
+    client = connect(uri)
+    first, second = (client.get_model_version("lineage-forest", number) for number in ("1", "2"))
+    assert first.tags["training"] == "simulated"
+    assert first.tags["data.data/simulated"] == "aaaa.dir"
+    assert second.tags["training"] == "fine-tuned"
+    assert second.tags["parent"] == "lineage-forest/1"
+    assert second.tags["git.dirty"] == "true"
+    assert client.get_run(second.run_id).info.run_name == "draw-0"
+    assert "| mean_recall | 0.75 |" in second.description
+
+
+def test_status_shows_versions_aliases_and_headline(tmp_path: Path, uri: str) -> None:
+    publish_project(make_project(tmp_path), uri, "status")
+    client = connect(uri)
+    client.set_registered_model_alias("status-forest", "champion", "2")
+    client.set_registered_model_alias("status-forest", "challenger", "2")
+    rows = [row for row in status(client) if row.name == "status-forest"]
+    assert [(row.version, row.aliases, row.training, row.headline) for row in rows] == [
+        (1, (), "simulated", "mean_recall=0.5"),
+        (2, ("challenger", "champion"), "fine-tuned", "mean_recall=0.75"),
+    ]
+
+
+def test_a_surrogates_card_says_so_first(tmp_path: Path, uri: str) -> None:
+    publish_project(make_project(tmp_path), uri, "surrogate")
+    card = connect(uri).get_model_version("surrogate-forest", "1").description
+    assert card.startswith("**Target: surrogate.**")
+
+
+def test_a_record_continued_after_publishing_replaces_its_run(tmp_path: Path, client: MlflowClient) -> None:
+    home = experiment_id(client, "continued")
+    SpoolReporter(tmp_path / "run", "run").metrics({"loss": 2.0}, 0)
+    publish_run(client, home, read_spool(tmp_path / "run"))
+    (killed,) = all_runs(client, "continued")
+    with SpoolReporter(tmp_path / "run", "run", resume=True) as reporter:
+        reporter.metrics({"loss": 1.0}, 1)
+    publish_run(client, home, read_spool(tmp_path / "run"))
+    (finished,) = all_runs(client, "continued")
+    assert (killed.info.status, finished.info.status) == ("KILLED", "FINISHED")
+    assert finished.data.metrics == {"loss": 1.0}
+
+
+def fail_in(monkeypatch: pytest.MonkeyPatch, name: str, after: int = 0) -> None:
+    """Let a method of the client work ``after`` times and then end the process, as a kill would."""
+    method, calls = getattr(MlflowClient, name), iter(range(after))
+
+    def fail(*args: Any, **kwargs: Any) -> Any:
+        if next(calls, None) is None:
+            raise KeyboardInterrupt
+        return method(*args, **kwargs)
+
+    monkeypatch.setattr(MlflowClient, name, fail)
+
+
+@pytest.mark.parametrize(
+    ("step", "after"),
+    [
+        ("log_batch", 0),
+        ("set_terminated", 1),
+        ("set_terminated", 3),
+        ("log_model_artifacts", 0),
+        ("create_model_version", 0),
+        ("create_model_version", 1),
+    ],
+)
+def test_publishing_killed_anywhere_and_started_again_leaves_no_duplicate(
+    tmp_path: Path, uri: str, monkeypatch: pytest.MonkeyPatch, step: str, after: int
+) -> None:
+    target = f"killed-{step}-{after}"
+    root = make_project(tmp_path)
+    with monkeypatch.context() as patch:
+        fail_in(patch, step, after)
+        with pytest.raises(KeyboardInterrupt):
+            publish_project(root, uri, target)
+    publish_project(root, uri, target)
+    client = connect(uri)
+    runs = all_runs(client, f"cycle-{target}")
+    logged = client.search_logged_models([runs[0].info.experiment_id])
+    assert sorted(run.info.run_name for run in runs) == ["draw-0", "draw-1", "finetune", "pretrain"]
+    assert all(run.info.status == "FINISHED" for run in runs)
+    assert [row.version for row in status(client) if row.target == target] == [1, 2]
+    assert len(logged) == 2
+
+
+def run_python(root: Path, uri: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", PUBLISH, str(root), uri],
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def outcome(process: subprocess.Popen[str]) -> dict[str, Any]:
+    stdout, stderr = process.communicate(timeout=120)
+    assert (process.returncode, stderr) == (0, "")
+    return json.loads(stdout)
+
+
+def test_a_lost_store_is_made_again_the_same_even_by_two_at_once(tmp_path: Path) -> None:
+    root = make_project(tmp_path)
+    database = tmp_path / "mlflow.db"
+    uri = f"sqlite:///{database}"
+    first = outcome(run_python(root, uri))
+    database.unlink()
+    both = [outcome(process) for process in [run_python(root, uri), run_python(root, uri)]]
+    assert [without_news(summary) for summary in both] == [without_news(first)] * 2
+    assert sorted(summary["runs"]["new"] for summary in both) == [0, 2]
+    client = connect(uri)
+    assert [(row.name, row.version) for row in status(client)] == [("hits-forest", 1), ("hits-forest", 2)]
+    assert len(all_runs(client, "cycle-hits")) == 4
+
+
+def test_a_fetched_bundle_is_the_published_one_and_is_fetched_once(
+    tmp_path: Path, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_project(tmp_path)
+    publish_project(root, uri, "fetch")
+    client = connect(uri)
+    client.set_registered_model_alias("fetch-forest", "champion", "2")
+    folder = download_bundle(client, "models:/fetch-forest@champion", tmp_path / "cache")
+    original = root / "models" / "finetuned"
+    assert {f.name: f.read_bytes() for f in folder.iterdir()} == {
+        f.name: f.read_bytes() for f in original.iterdir()
+    }
+    monkeypatch.setattr(registry, "_fetch", None)
+    assert download_bundle(client, "models:/fetch-forest/2", tmp_path / "cache") == folder
+
+
+def test_a_damaged_copy_on_this_machine_is_fetched_again(tmp_path: Path, uri: str) -> None:
+    publish_project(make_project(tmp_path), uri, "heal")
+    folder = download_bundle(connect(uri), "models:/heal-forest/1", tmp_path / "cache")
+    (folder / "weights.safetensors").write_bytes(b"damaged")
+    assert download_bundle(connect(uri), "models:/heal-forest/1", tmp_path / "cache") == folder
+    assert (folder / "weights.safetensors").read_bytes() != b"damaged"
+
+
+@pytest.mark.parametrize("file", ["weights.safetensors", "manifest.json"])
+def test_a_bundle_changed_in_the_store_is_refused_until_published_again(
+    tmp_path: Path, uri: str, file: str
+) -> None:
+    target = f"tampered-{file[:7]}"
+    publish_project(make_project(tmp_path), uri, target)
+    client = connect(uri)
+    model_id = client.get_model_version(f"{target}-forest", "1").source.removeprefix("models:/")
+    location = Path(client.get_logged_model(model_id).artifact_location.removeprefix("file://"))
+    stored = location / "data" / "bundle" / file
+    stored.write_bytes(stored.read_bytes() + b" ")
+    with pytest.raises(UserError, match="not the bundle that was registered"):
+        download_bundle(client, f"models:/{target}-forest/1", tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()
+    client.delete_model_version(f"{target}-forest", "1")
+    renewed = publish_project(tmp_path, uri, target)["models"][0]
+    download_bundle(client, f"models:/{target}-forest/{renewed['version']}", tmp_path / "cache")
+
+
+def test_a_damaged_bundle_is_not_published(tmp_path: Path, uri: str) -> None:
+    root = make_project(tmp_path)
+    (root / "models" / "finetuned" / "weights.safetensors").write_bytes(b"damaged")
+    with pytest.raises(UserError, match=r"weights\.safetensors: changed file"):
+        publish_project(root, uri, "damaged")
+
+
+def test_a_version_made_by_hand_is_refused(tmp_path: Path, client: MlflowClient) -> None:
+    client.create_registered_model("by-hand")
+    client.create_model_version("by-hand", tmp_path.as_uri())
+    with pytest.raises(UserError, match="was not registered by astroreel"):
+        download_bundle(client, "models:/by-hand/1", tmp_path / "cache")
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("models:/unknown-forest/7", "no such version: unknown-forest has 1, 2 = champion$"),
+        ("models:/unknown-forest@none", "no such version: unknown-forest has 1"),
+        ("models:/nobody/1", "no such version: registered are .*unknown-forest"),
+        ("models:/unknown-forest", "expected models:/NAME/VERSION or models:/NAME@ALIAS"),
+    ],
+)
+def test_an_unknown_version_is_one_line_with_the_known(
+    tmp_path: Path, uri: str, model: str, message: str
+) -> None:
+    publish_project(make_project(tmp_path), uri, "unknown")
+    client = connect(uri)
+    client.set_registered_model_alias("unknown-forest", "champion", "2")
+    with pytest.raises(UserError, match=message):
+        download_bundle(client, model, tmp_path / "cache")
+
+
+def test_a_model_whose_run_is_not_published_is_refused(tmp_path: Path, uri: str) -> None:
+    root = make_project(tmp_path)
+    SpoolReporter(root / "elsewhere", "elsewhere").close(FAILED)
+    model = replace(trained_models(root, "stray")[0], run=root / "elsewhere")
+    with pytest.raises(UserError, match="not below the folder of runs"):
+        publish_all(root / "runs", [model], uri, "stray")
+
+
+class Constant:
+    """A classifier that is sure of the first class."""
+
+    def predict(self, sequences: SequenceSet) -> np.ndarray:
+        return np.eye(7)[np.zeros(len(sequences.epochs), int)]
+
+
+def test_pyfunc_loads_the_bundle_and_predicts(
+    tmp_path: Path, client: MlflowClient, monkeypatch: pytest.MonkeyPatch, make_sequence: Callable[..., Any]
+) -> None:
+    seen = []
+    monkeypatch.setattr(flavour, "load_classifier", lambda path: seen.append(path) or Constant())
+    SpoolReporter(tmp_path / "run", "run").close()
+    run_id = publish_run(client, experiment_id(client, "pyfunc"), read_spool(tmp_path / "run")).id
+    publish_version(client, "pyfunc-forest", make_bundle(tmp_path / "bundle"), run_id, tags={})
+    model = mlflow.pyfunc.load_model("models:/pyfunc-forest/1")
+    sequences = SequenceSet.from_sequences([make_sequence(8), make_sequence(9, seed=1)])
+    np.testing.assert_array_equal(model.predict(sequences), Constant().predict(sequences))
+    assert sorted(file.name for file in seen[0].iterdir()) == sorted(
+        file.name for file in (tmp_path / "bundle").iterdir()
+    )
+
+
+def unused_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def test_an_address_without_a_server_is_one_line_without_the_password() -> None:
+    with pytest.raises(UserError, match=r"^http://127\.0\.0\.1:\d+: no MLflow server answers") as caught:
+        connect(f"http://user:secret@127.0.0.1:{unused_port()}")
+    assert "\n" not in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_server_that_takes_the_call_and_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "_REACH_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(UserError, match="no MLflow server"):
+        connect(f"http://127.0.0.1:{silent.getsockname()[1]}")
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("sqlite:///{}/nowhere/mlflow.db", "nowhere/mlflow.db: no such folder"),
+        ("sqlite:///{}/text.db", "text.db: cannot write this SQLite file .*not a database"),
+        ("file://{}/mlruns", "expected sqlite:///FILE or http"),
+        ("{}", "expected sqlite:///FILE or http"),
+    ],
+)
+def test_what_is_no_store_is_named(tmp_path: Path, address: str, message: str) -> None:
+    (tmp_path / "text.db").write_text("this is no database, whatever its name says" * 20)
+    with pytest.raises(UserError, match=message) as caught:
+        connect(address.format(tmp_path))
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.slow
+def test_the_same_cycle_runs_against_a_server(tmp_path: Path) -> None:
+    root = make_project(tmp_path)
+    port = unused_port()
+    uri = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{tmp_path}/mlflow.db"]
+    command += ["--artifacts-destination", str(tmp_path / "mlartifacts")]
+    with (tmp_path / "log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as server:
+        try:
+            await_server(uri)
+            first, second = publish_project(root, uri), publish_project(root, uri)
+            folder = download_bundle(connect(uri), "models:/hits-forest/2", tmp_path / "cache")
+        finally:
+            server.terminate()
+    assert without_news(first) == without_news(second)
+    assert (first["runs"]["new"], second["runs"]["new"]) == (2, 0)
+    assert folder.name == first["models"][1]["digest"]
+
+
+def await_server(uri: str, seconds: float = 120.0) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            connect(uri)
+            return
+        except UserError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
