@@ -1,0 +1,234 @@
+"""Stamps: a source, its host, the sky and the detector put together (thesis section 3.1.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from astroreel.images.detector import expose
+from astroreel.images.galaxy import HostLibrary
+from astroreel.images.gaussians import STAMP_SIZE, Gaussians
+from astroreel.images.psf import Family, PsfLibrary
+from astroreel.lightcurves.partition import Split
+from astroreel.survey.survey import Survey
+
+#: `Scenes.host` of an object that has none.
+NO_HOST = -1
+
+#: Frames drawn at once: few enough that the arrays stay in a core's cache.
+_BLOCK = 256
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """What n objects keep through their sequences, all arrays (n,).
+
+    Attributes
+    ----------
+    psf
+        Index of the point spread function's shape.
+    host
+        Index of the galaxy, :data:`NO_HOST` for none.
+    host_angle
+        Angle of the galaxy's major axis [rad].
+    host_x, host_y
+        Centre of the galaxy from the source [pixel].
+    host_magnitude
+        Magnitude of the galaxy [mag], inf for none.
+    x, y
+        Usual position of the source from the centre of the central pixel [pixel].
+    wander
+        How much of the position is drawn anew in every frame, 0 to 1.
+    """
+
+    psf: NDArray[np.int64]
+    host: NDArray[np.int64]
+    host_angle: NDArray[np.float64]
+    host_x: NDArray[np.float64]
+    host_y: NDArray[np.float64]
+    host_magnitude: NDArray[np.float64]
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    wander: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.psf)
+
+
+class Imager:
+    """Draws stamps as one survey would take them.
+
+    Parameters
+    ----------
+    survey
+        Gives the width of a point spread function for a seeing.
+    split
+        The set that the stamps are for: two sets share no point spread function and no host.
+    psf_family
+        Family of the point spread functions.
+    noise_correlation
+        See `expose`.
+    """
+
+    def __init__(
+        self, survey: Survey, split: Split, psf_family: Family = "moffat", noise_correlation: float = 0.0
+    ) -> None:
+        self.psfs = PsfLibrary(psf_family, split)
+        self.hosts = HostLibrary(split)
+        self._seeing_to_fwhm = survey.seeing_to_fwhm
+        self._noise_correlation = noise_correlation
+
+    def compose(
+        self,
+        cameras: NDArray[np.void],
+        hosted: NDArray[np.bool_],
+        redshift: NDArray[np.float64],
+        galaxy_magnitude: NDArray[np.float64],
+        rng: np.random.Generator,
+    ) -> Scenes:
+        """Draw all that stays the same through the sequences of n objects.
+
+        Parameters
+        ----------
+        cameras
+            (n,) of CAMERA_DTYPE.
+        hosted
+            (n,) true for a source that lies in the disc of a galaxy.
+        redshift
+            (n,) redshift that the galaxy has to match, NaN where any will do.
+        galaxy_magnitude
+            (n,) magnitude of an object that is a galaxy itself, at its centre; NaN for all others.
+        rng
+            Source of all randomness.
+        """
+        n = len(cameras)
+        is_galaxy = np.isfinite(galaxy_magnitude)
+        host = self._choose_hosts(hosted, redshift, galaxy_magnitude, rng)
+        host_angle = _any_angle(n, rng)
+        host_x, host_y = self.hosts.offset(host, host_angle, cameras["pixscale"], rng)
+        host_magnitude = np.where(host == NO_HOST, np.inf, self.hosts.magnitude[host])
+        return Scenes(
+            psf=rng.integers(len(self.psfs), size=n),
+            host=host,
+            host_angle=host_angle,
+            host_x=np.where(is_galaxy, 0.0, host_x),
+            host_y=np.where(is_galaxy, 0.0, host_y),
+            host_magnitude=np.where(is_galaxy, galaxy_magnitude, host_magnitude),
+            x=_in_a_pixel(n, rng),
+            y=_in_a_pixel(n, rng),
+            # A survey may cut stamps at whole pixels around each frame's own centroid, as the stars of
+            # HiTS are, or after resampling to a common grid, as its supernovae are.
+            wander=rng.random(n),
+        )
+
+    def render(
+        self,
+        scenes: Scenes,
+        cameras: NDArray[np.void],
+        owner: NDArray[np.int64],
+        epochs: NDArray[np.void],
+        magnitudes: NDArray[np.float64],
+        rng: np.random.Generator,
+    ) -> NDArray[np.float32]:
+        """Take M exposures of n objects, (M, 21, 21) [ADU] with sky.
+
+        Parameters
+        ----------
+        scenes, cameras
+            (n,) objects and the detectors that they fall on.
+        owner
+            (M,) index of the object in each frame.
+        epochs
+            (M,) of EPOCH_DTYPE.
+        magnitudes
+            (M,) magnitude of the point source [mag], inf for no light.
+        rng
+            Source of the noise and of the centring.
+        """
+        x = _wandering(scenes.x, scenes.wander, owner, rng)
+        y = _wandering(scenes.y, scenes.wander, owner, rng)
+        # Wind and tracking stretch every exposure another way, while a galaxy keeps its direction.
+        psf_angle = _any_angle(len(owner), rng)
+        fwhm = epochs["seeing"] * self._seeing_to_fwhm / cameras["pixscale"][owner]
+        flux = counts(magnitudes, epochs["zp"], epochs["exptime"])
+        host_flux = counts(scenes.host_magnitude[owner], epochs["zp"], epochs["exptime"])
+
+        stamps = np.empty((len(owner), STAMP_SIZE, STAMP_SIZE), np.float32)
+        for block in _blocks(len(owner)):
+            who, camera = owner[block], cameras[owner[block]]
+            light = np.zeros((len(who), STAMP_SIZE, STAMP_SIZE), np.float32)
+            psf = self.psfs.gaussians(scenes.psf[who], fwhm[block], psf_angle[block])
+            lit = np.flatnonzero(flux[block])
+            _add(light, lit, psf.select(lit), x[block], y[block], flux[block])
+
+            lit = np.flatnonzero(host_flux[block])
+            has = who[lit]
+            galaxy = self.hosts.gaussians(scenes.host[has], scenes.host_angle[has], camera["pixscale"][lit])
+            host_x, host_y = x[block] + scenes.host_x[who], y[block] + scenes.host_y[who]
+            _add(light, lit, psf.select(lit).convolve(galaxy), host_x, host_y, host_flux[block])
+            stamps[block] = expose(
+                light,
+                epochs["sky"][block],
+                camera["gain"],
+                camera["rdnoise"],
+                camera["saturate"],
+                rng,
+                self._noise_correlation,
+            )
+        return stamps
+
+    def _choose_hosts(
+        self,
+        hosted: NDArray[np.bool_],
+        redshift: NDArray[np.float64],
+        galaxy_magnitude: NDArray[np.float64],
+        rng: np.random.Generator,
+    ) -> NDArray[np.int64]:
+        host = np.where(hosted, rng.integers(len(self.hosts), size=len(hosted)), NO_HOST)
+        known = hosted & np.isfinite(redshift)
+        host[known] = self.hosts.near("redshift", redshift[known], rng)
+        is_galaxy = np.isfinite(galaxy_magnitude)
+        host[is_galaxy] = self.hosts.near("magnitude", galaxy_magnitude[is_galaxy], rng)
+        return host
+
+
+def counts(magnitude: ArrayLike, zp: ArrayLike, exptime: ArrayLike) -> NDArray[np.float64]:
+    """Flux in ADU of a magnitude, 0 for inf (thesis equation 3.1)."""
+    return np.asarray(exptime) * 10.0 ** (0.4 * (np.asarray(zp) - np.asarray(magnitude)))
+
+
+def _add(
+    light: NDArray[np.float32],
+    lit: NDArray[np.int64],
+    sources: Gaussians,
+    x: NDArray[np.float64],
+    y: NDArray[np.float64],
+    flux: NDArray[np.float64],
+) -> None:
+    """Add to the stamps ``lit`` their sources, of unit flux, times their flux."""
+    light[lit] += sources.render(x[lit], y[lit]) * flux[lit].astype(np.float32)[:, None, None]
+
+
+def _wandering(
+    usual: NDArray[np.float64],
+    wander: NDArray[np.float64],
+    owner: NDArray[np.int64],
+    rng: np.random.Generator,
+) -> NDArray[np.float64]:
+    share = wander[owner]
+    return (1.0 - share) * usual[owner] + share * _in_a_pixel(len(owner), rng)
+
+
+def _in_a_pixel(n: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    return rng.uniform(-0.5, 0.5, n)
+
+
+def _any_angle(n: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    return rng.uniform(0.0, 2.0 * np.pi, n)
+
+
+def _blocks(n: int) -> Iterator[slice]:
+    return (slice(start, start + _BLOCK) for start in range(0, n, _BLOCK))

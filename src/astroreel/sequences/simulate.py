@@ -1,0 +1,318 @@
+"""Simulation: conditions, light curves and images put together into labelled sequences (thesis 3.1).
+
+A supernova's sequence starts five epochs before its first detection (thesis 3.2.1). Every other
+object takes the field and the start of one of the supernovae, so that neither the length nor the
+cadence of a sequence tells its class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from astroreel.classes import ALERT_CLASSES, CLASSES
+from astroreel.errors import UserError
+from astroreel.images.psf import Family
+from astroreel.images.stamps import NO_HOST, Imager, Scenes
+from astroreel.lightcurves.base import LightCurveSample
+from astroreel.lightcurves.magnitudes import MagnitudeDistribution
+from astroreel.lightcurves.partition import Split
+from astroreel.lightcurves.registry import light_curve_model
+from astroreel.sequences.record import EPOCH_DTYPE, MIN_EPOCHS, OBJECT_DTYPE, TRUTH_DTYPE, SequenceSet
+from astroreel.survey.camera import camera_table
+from astroreel.survey.conditions import ConditionsTable
+from astroreel.survey.survey import Survey
+
+#: Epochs before its alert at which a sequence starts (thesis 3.2.1).
+EPOCHS_BEFORE_ALERT = 5
+
+#: Class whose alerts set when the sequences of all classes start.
+WINDOW_CLASS = "supernova"
+
+#: Objects simulated at once; bounds the memory that is used beside the result's.
+CHUNK = 512
+
+#: Least number of supernovae that lend their windows to a chunk's other objects.
+_LEAST_LENDERS = 64
+
+_WINDOW_DTYPE = np.dtype([("field", "i8"), ("start", "i8"), ("length", "i8")])
+
+_HOSTED_CLASS = "supernova"
+_GALAXY_CLASS = "galaxy"
+
+
+class SimulationConfig(BaseModel):
+    """The parameters of a simulation.
+
+    Attributes
+    ----------
+    survey
+        Name of a survey that comes with the package, or the path of a survey file.
+    n_train, n_valid, n_test
+        Number of objects of each set; classes are equal, to within one object.
+    seed
+        Seed of everything random.
+    max_epochs
+        Longest window (thesis: N_d = 22).
+    host_fraction_supernova, host_fraction_other
+        Chance of a host galaxy (thesis 3.1.3: .5 and .05).
+    psf_family
+        Family of the point spread functions.
+    noise_correlation
+        Weight of each neighbour when an image is resampled, 0 to 0.25; 0 is an image as read.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    survey: str = "hits"
+    n_train: int = Field(7000, ge=1)
+    n_valid: int = Field(700, ge=1)
+    n_test: int = Field(1400, ge=1)
+    seed: int = Field(1, ge=0)
+    max_epochs: int = Field(22, ge=MIN_EPOCHS)
+    host_fraction_supernova: float = Field(0.5, ge=0, le=1)
+    host_fraction_other: float = Field(0.05, ge=0, le=1)
+    psf_family: Family = "moffat"
+    noise_correlation: float = Field(0.0, ge=0, le=0.25)
+
+
+def simulate(
+    survey: Survey,
+    conditions: ConditionsTable,
+    n: int,
+    split: Split,
+    config: SimulationConfig,
+    rng: np.random.Generator,
+    classes: tuple[str, ...] = CLASSES,
+    windowed: bool = True,
+    progress: Callable[[int, int], None] | None = None,
+) -> SequenceSet:
+    """Simulate labelled sequences, with their truth.
+
+    Parameters
+    ----------
+    survey
+        Gives the band, the detectors, the width of a point spread function for a seeing, and the seeing
+        above which exposures are left out.
+    conditions
+        The exposures to choose from; an object is seen in all of one field's.
+    n
+        Number of objects; object i is of class ``i mod len(classes)``.
+    split
+        The set that they are for: two sets share no template, host or point spread function.
+    config
+        Further parameters; its numbers of objects, its seed and its survey's name are not read.
+    rng
+        Source of all randomness. Every chunk of objects draws from a generator of its own, spawned
+        from this one, so that no chunk depends on the others.
+    classes
+        The classes to simulate.
+    windowed
+        Whether sequences are cut as above; otherwise they are a field's whole series.
+    progress
+        Called with the number of objects done and ``n``.
+
+    Raises
+    ------
+    UserError
+        Where ``n`` is below 1, a class has no light-curve model, or no field has six epochs that can
+        be used.
+    """
+    return SequenceSet.concatenate(
+        simulate_chunks(survey, conditions, n, split, config, rng, classes, windowed, progress)
+    )
+
+
+def simulate_chunks(
+    survey: Survey,
+    conditions: ConditionsTable,
+    n: int,
+    split: Split,
+    config: SimulationConfig,
+    rng: np.random.Generator,
+    classes: tuple[str, ...] = CLASSES,
+    windowed: bool = True,
+    progress: Callable[[int, int], None] | None = None,
+) -> Iterator[SequenceSet]:
+    """The same, :data:`CHUNK` objects at a time, for sets larger than memory."""
+    if n < 1:
+        raise UserError(f"number of objects to simulate must be at least 1, not {n}")
+    simulator = _Simulator(survey, conditions, split, config, windowed)
+    labels = np.resize(np.array(classes), n)
+    for start, child in zip(range(0, n, CHUNK), rng.spawn(-(-n // CHUNK)), strict=True):
+        chunk = labels[start : start + CHUNK]
+        yield simulator.run(chunk, start, child)
+        if progress is not None:
+            progress(start + len(chunk), n)
+
+
+class _Simulator:
+    """What all chunks of one simulation share."""
+
+    def __init__(
+        self,
+        survey: Survey,
+        conditions: ConditionsTable,
+        split: Split,
+        config: SimulationConfig,
+        windowed: bool,
+    ) -> None:
+        self.survey, self.split, self.config, self.windowed = survey, split, config, windowed
+        self.cameras = camera_table(survey.cameras)
+        self.imager = Imager(survey, split, config.psf_family, config.noise_correlation)
+        usable = conditions.select_band(survey.band).max_seeing(survey.max_seeing)
+        self.magnitudes = MagnitudeDistribution(*survey.magnitude_limits)
+        self.fields, self.epochs, self.lengths = _field_table(usable)
+
+    def run(self, labels: NDArray[np.str_], first: int, rng: np.random.Generator) -> SequenceSet:
+        """Simulate objects of the given classes, the first of which has the number ``first``."""
+        windows, curves = self._light_curves(labels, rng)
+        cameras = rng.choice(self.cameras, len(labels))
+        scenes = self._scenes(labels, cameras, curves, rng)
+
+        offsets = np.concatenate([[0], np.cumsum(windows["length"])]).astype(np.int64)
+        owner = np.repeat(np.arange(len(labels)), windows["length"])
+        position = np.arange(offsets[-1]) + (windows["start"] - offsets[:-1])[owner]
+        epochs = self.epochs[windows["field"][owner], position]
+        magnitudes = curves.magnitudes[owner, position]
+        return SequenceSet(
+            objects=self._objects(labels, first, windows, cameras),
+            offsets=offsets,
+            stamps=self.imager.render(scenes, cameras, owner, epochs, magnitudes, rng),
+            epochs=epochs,
+            truth=self._truth(windows, curves, scenes),
+        )
+
+    def _scenes(
+        self,
+        labels: NDArray[np.str_],
+        cameras: NDArray[np.void],
+        curves: LightCurveSample,
+        rng: np.random.Generator,
+    ) -> Scenes:
+        is_galaxy = labels == _GALAXY_CLASS
+        chance = np.where(
+            labels == _HOSTED_CLASS, self.config.host_fraction_supernova, self.config.host_fraction_other
+        )
+        return self.imager.compose(
+            cameras,
+            hosted=(rng.random(len(labels)) < chance) & ~is_galaxy,
+            redshift=curves.redshift,
+            galaxy_magnitude=np.where(is_galaxy, curves.magnitude, np.nan),
+            rng=rng,
+        )
+
+    def _objects(
+        self, labels: NDArray[np.str_], first: int, windows: NDArray[np.void], cameras: NDArray[np.void]
+    ) -> NDArray[np.void]:
+        objects = np.zeros(len(labels), OBJECT_DTYPE)
+        prefix = f"sim-{self.survey.name}-{self.split}"
+        objects["name"] = [f"{prefix}-{first + index:06d}" for index in range(len(labels))]
+        objects["survey"] = self.survey.name
+        objects["label"] = labels
+        objects["field"] = self.fields[windows["field"]]
+        for name in self.cameras.dtype.names or ():
+            objects[name] = cameras[name]
+        objects["ra"] = objects["dec"] = np.nan
+        objects["label_source"] = "simulation"
+        objects["label_confidence"] = 1.0
+        return objects
+
+    def _truth(self, windows: NDArray[np.void], curves: LightCurveSample, scenes: Scenes) -> NDArray[np.void]:
+        truth = np.zeros(len(windows), TRUTH_DTYPE)
+        for name in ("magnitude", "template", "redshift", "period"):
+            truth[name] = getattr(curves, name)
+        truth["host"] = np.where(scenes.host == NO_HOST, "", self.imager.hosts.names[scenes.host])
+        truth["psf"] = self.imager.psfs.names[scenes.psf]
+        truth["alert"] = np.where(curves.alert < 0, -1, curves.alert - windows["start"])
+        return truth
+
+    def _light_curves(
+        self, labels: NDArray[np.str_], rng: np.random.Generator
+    ) -> tuple[NDArray[np.void], LightCurveSample]:
+        """Windows, (n,) of :data:`_WINDOW_DTYPE`, and light curves of n objects.
+
+        Supernovae come first: their alerts make the windows that all other objects borrow.
+        """
+        lends = labels == WINDOW_CLASS
+        n_lenders = max(int(lends.sum()), _LEAST_LENDERS)
+        series = self._whole_series(n_lenders, rng)
+        lent = self._sample(WINDOW_CLASS, series, rng)
+        lenders = self._cut_at_alerts(series, lent.alert) if self.windowed else series
+        windows = rng.choice(lenders, len(labels))
+        windows[lends] = lenders[: lends.sum()]
+
+        samples = {
+            str(label): self._sample(str(label), windows[labels == label], rng)
+            for label in np.unique(labels[~lends])
+        }
+        return windows, _merge(labels, {**samples, WINDOW_CLASS: lent})
+
+    def _whole_series(self, n: int, rng: np.random.Generator) -> NDArray[np.void]:
+        windows = np.zeros(n, _WINDOW_DTYPE)
+        windows["field"] = rng.integers(len(self.fields), size=n)
+        windows["length"] = self.lengths[windows["field"]]
+        return windows
+
+    def _cut_at_alerts(self, series: NDArray[np.void], alert: NDArray[np.int64]) -> NDArray[np.void]:
+        windows = series.copy()
+        windows["start"] = np.clip(alert - EPOCHS_BEFORE_ALERT, 0, series["length"] - MIN_EPOCHS)
+        windows["length"] = np.minimum(series["length"] - windows["start"], self.config.max_epochs)
+        return windows
+
+    def _sample(self, label: str, windows: NDArray[np.void], rng: np.random.Generator) -> LightCurveSample:
+        """Light curves over whole series, such that the class can be told within the windows."""
+        borrows_alert = self.windowed and label in ALERT_CLASSES and label != WINDOW_CLASS
+        mask = self._alert_epochs(windows) if borrows_alert else self._window_epochs(windows)
+        epochs = self.epochs[windows["field"]]
+        model = light_curve_model(label, self.magnitudes)
+        return model.sample(epochs["mjd"], mask, epochs["limmag"], self.survey.band, self.split, rng)
+
+    def _window_epochs(self, windows: NDArray[np.void]) -> NDArray[np.bool_]:
+        since = self._since_start(windows)
+        return (since >= 0) & (since < windows["length"][:, None])
+
+    def _alert_epochs(self, windows: NDArray[np.void]) -> NDArray[np.bool_]:
+        """Where an alert must lie for a sequence to start where it does."""
+        since = self._since_start(windows)
+        early = (windows["start"] == 0)[:, None]
+        return (since == EPOCHS_BEFORE_ALERT) | (early & (since >= 0) & (since < EPOCHS_BEFORE_ALERT))
+
+    def _since_start(self, windows: NDArray[np.void]) -> NDArray[np.int64]:
+        return np.arange(self.epochs.shape[1]) - windows["start"][:, None]
+
+
+def _field_table(
+    conditions: ConditionsTable,
+) -> tuple[NDArray[np.str_], NDArray[np.void], NDArray[np.int64]]:
+    """Names (F,), epochs (F, T) and numbers of epochs (F,) of the fields with enough of them.
+
+    Shorter fields are filled up with their last epoch, so that times stay sorted.
+    """
+    series = {name: conditions.field(name) for name in conditions.fields}
+    series = {name: epochs for name, epochs in series.items() if len(epochs) >= MIN_EPOCHS}
+    if not series:
+        raise UserError(
+            f"conditions: no field has {MIN_EPOCHS} exposures of good seeing in the survey's band"
+        )
+    lengths = np.array([len(epochs) for epochs in series.values()])
+    row = np.minimum(np.arange(lengths.max()), lengths[:, None] - 1)
+    table = np.stack([epochs[row[i]] for i, epochs in enumerate(series.values())])
+    return np.array(list(series)), table.astype(EPOCH_DTYPE), lengths
+
+
+def _merge(labels: NDArray[np.str_], samples: dict[str, LightCurveSample]) -> LightCurveSample:
+    """The light curves of n objects from those of each class, of which surplus ones are left out."""
+    members = {label: np.flatnonzero(labels == label) for label in samples}
+    order = np.argsort(np.concatenate(list(members.values())))
+    merged = {
+        column.name: np.concatenate(
+            [getattr(sample, column.name)[: len(members[label])] for label, sample in samples.items()]
+        )[order]
+        for column in fields(LightCurveSample)
+    }
+    return LightCurveSample(**merged)

@@ -1,0 +1,276 @@
+"""Simulated sequences: classes, windows, sets and seeds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from scipy.stats import ks_2samp
+
+from astroreel.classes import CLASSES
+from astroreel.errors import UserError
+from astroreel.sequences import simulate as module
+from astroreel.sequences.record import MIN_EPOCHS, SequenceSet
+from astroreel.sequences.simulate import EPOCHS_BEFORE_ALERT, SimulationConfig, simulate
+from astroreel.survey.conditions import ConditionsTable
+from astroreel.survey.forecast import generate_conditions
+from astroreel.survey.survey import load_survey
+
+SURVEY = load_survey("hits")
+CONFIG = SimulationConfig()
+
+
+@pytest.fixture(scope="module")
+def conditions() -> ConditionsTable:
+    return generate_conditions(SURVEY, 30, np.random.default_rng(0))
+
+
+@pytest.fixture(scope="module")
+def sequences(conditions: ConditionsTable) -> SequenceSet:
+    return simulate(SURVEY, conditions, 2100, "train", CONFIG, np.random.default_rng(1))
+
+
+def truth_of(sequences: SequenceSet) -> NDArray[np.void]:
+    assert sequences.truth is not None
+    return sequences.truth
+
+
+def usable(conditions: ConditionsTable, field: str) -> NDArray[np.void]:
+    return conditions.max_seeing(SURVEY.max_seeing).field(field)
+
+
+def starts(sequences: SequenceSet, conditions: ConditionsTable) -> NDArray[np.int64]:
+    """Which epoch of its field each object starts at."""
+    mjd = {name: usable(conditions, name)["mjd"] for name in conditions.fields}
+    first = sequences.epochs["mjd"][sequences.offsets[:-1]]
+    fields = sequences.objects["field"]
+    return np.array([np.searchsorted(mjd[f], t) for f, t in zip(fields, first, strict=True)])
+
+
+def excess(sequences: SequenceSet) -> NDArray[np.float64]:
+    """Light above the sky in the middle 11 by 11 pixels of every frame [ADU], (M,)."""
+    middle = sequences.stamps[:, 5:16, 5:16] - sequences.epochs["sky"][:, None, None]
+    return middle.sum(axis=(1, 2), dtype=float)
+
+
+# What every sequence is
+
+
+def test_every_sequence_is_a_run_of_its_fields_good_exposures(
+    sequences: SequenceSet, conditions: ConditionsTable
+) -> None:
+    for sequence, start in zip(sequences, starts(sequences, conditions), strict=True):
+        series = usable(conditions, str(sequence.header["field"]))
+        np.testing.assert_array_equal(sequence.epochs, series[start : start + len(sequence)])
+        assert MIN_EPOCHS <= len(sequence) == min(len(series) - start, CONFIG.max_epochs)
+
+
+def test_stamps_are_finite_and_not_above_saturation(sequences: SequenceSet) -> None:
+    brightest = sequences.stamps.max(axis=(1, 2))
+    assert np.isfinite(sequences.stamps).all()
+    assert (brightest <= np.float32(sequences.objects["saturate"])[sequences.owner]).all()
+
+
+def test_borders_of_lone_sources_are_sky_with_its_noise(sequences: SequenceSet) -> None:
+    faint = (truth_of(sequences)["host"] == "") & (truth_of(sequences)["magnitude"] > 21.0)
+    lone = sequences.select(faint)
+    border = lone.stamps[:, 0]
+    gain, rdnoise = (lone.objects[name][lone.owner] for name in ("gain", "rdnoise"))
+    noise = np.sqrt(lone.epochs["sky"] / gain + (rdnoise / gain) ** 2)
+    pull = (border - lone.epochs["sky"][:, None]) / noise[:, None]
+    assert pull.mean() == pytest.approx(0.0, abs=0.03)
+    assert pull.std() == pytest.approx(1.0, abs=0.02)
+
+
+def test_classes_are_equal_to_within_one(conditions: ConditionsTable) -> None:
+    made = simulate(SURVEY, conditions, 100, "valid", CONFIG, np.random.default_rng(2))
+    counts = [int((made.labels == label).sum()) for label in CLASSES]
+    assert sum(counts) == 100
+    assert max(counts) - min(counts) <= 1
+
+
+def test_names_are_unique_and_tell_survey_and_set(sequences: SequenceSet) -> None:
+    names = sequences.objects["name"]
+    assert len(np.unique(names)) == len(sequences)
+    assert names[123] == "sim-hits-train-000123"
+
+
+def test_magnitudes_can_be_measured_back(sequences: SequenceSet) -> None:
+    truth = truth_of(sequences)
+    bright = (sequences.labels == "non_variable") & (truth["host"] == "")
+    bright &= (truth["magnitude"] > 17.5) & (truth["magnitude"] < 20.0)
+    stars = sequences.select(bright)
+    measured = stars.epochs["zp"] - 2.5 * np.log10(excess(stars) / stars.epochs["exptime"])
+    difference = measured - truth["magnitude"][bright][stars.owner]
+    assert np.median(difference) == pytest.approx(0.02, abs=0.03)  # the wings beyond 11 pixels
+    assert np.abs(difference).max() < 0.3
+
+
+# Windows
+
+
+def test_a_supernova_starts_five_epochs_before_its_alert_or_with_its_field(
+    sequences: SequenceSet, conditions: ConditionsTable
+) -> None:
+    supernovae = sequences.select(sequences.labels == "supernova")
+    alert, start = truth_of(supernovae)["alert"], starts(supernovae, conditions)
+    assert (alert[start > 0] == EPOCHS_BEFORE_ALERT).all()
+    assert (alert[start == 0] <= EPOCHS_BEFORE_ALERT).all()
+    assert (start > 0).any()
+    assert (alert >= 0).all()
+
+
+def test_an_asteroid_shines_once_at_an_alert_that_suits_its_start(
+    sequences: SequenceSet, conditions: ConditionsTable
+) -> None:
+    truth = truth_of(sequences)
+    lone = (sequences.labels == "asteroid") & (truth["host"] == "") & (truth["magnitude"] < 21.0)
+    asteroids = sequences.select(lone)
+    alert, start = truth["alert"][lone], starts(asteroids, conditions)
+    assert (alert[start > 0] == EPOCHS_BEFORE_ALERT).all()
+    assert ((alert >= 0) & (alert <= EPOCHS_BEFORE_ALERT)).all()
+    shines = asteroids.position == alert[asteroids.owner]
+    light = excess(asteroids)
+    assert light[shines].min() > 800.0
+    assert np.abs(light[~shines]).max() < 800.0
+
+
+@pytest.mark.parametrize("label", CLASSES[1:])
+def test_neither_length_nor_start_tells_the_class(
+    label: str, sequences: SequenceSet, conditions: ConditionsTable
+) -> None:
+    start = starts(sequences, conditions)
+    mine, supernova = sequences.labels == label, sequences.labels == "supernova"
+    assert ks_2samp(start[mine], start[supernova]).pvalue > 1e-3
+    assert ks_2samp(sequences.lengths[mine], sequences.lengths[supernova]).pvalue > 1e-3
+
+
+def test_whole_series_are_given_where_no_windows_are_asked_for(conditions: ConditionsTable) -> None:
+    made = simulate(SURVEY, conditions, 21, "target", CONFIG, np.random.default_rng(3), windowed=False)
+    expected = [len(usable(conditions, str(field))) for field in made.objects["field"]]
+    np.testing.assert_array_equal(made.lengths, expected)
+    alert = truth_of(made)["alert"]
+    assert (alert[made.labels == "supernova"] > EPOCHS_BEFORE_ALERT).any()
+
+
+def test_one_class_alone_takes_the_windows_of_supernovae_that_are_not_made(
+    conditions: ConditionsTable, sequences: SequenceSet
+) -> None:
+    made = simulate(SURVEY, conditions, 300, "train", CONFIG, np.random.default_rng(4), classes=("rr_lyrae",))
+    supernovae = sequences.select(sequences.labels == "supernova")
+    assert set(made.labels) == {"rr_lyrae"}
+    assert ks_2samp(starts(made, conditions), starts(supernovae, conditions)).pvalue > 1e-3
+
+
+# Hosts
+
+
+def test_half_of_the_supernovae_and_a_twentieth_of_the_others_have_hosts(sequences: SequenceSet) -> None:
+    hosted = truth_of(sequences)["host"] != ""
+    kind = sequences.labels
+    others = ~np.isin(kind, ("supernova", "galaxy"))
+    assert hosted[kind == "supernova"].mean() == pytest.approx(0.5, abs=0.1)
+    assert hosted[others].mean() == pytest.approx(0.05, abs=0.025)
+    assert hosted[kind == "galaxy"].all()
+
+
+def test_a_galaxys_light_is_its_hosts(sequences: SequenceSet) -> None:
+    truth = truth_of(sequences)
+    bright = (sequences.labels == "galaxy") & (truth["magnitude"] < 21.0)
+    galaxies = sequences.select(bright)
+    measured = galaxies.epochs["zp"] - 2.5 * np.log10(excess(galaxies) / galaxies.epochs["exptime"])
+    lost = measured - truth["magnitude"][bright][galaxies.owner]
+    assert 0.0 < np.median(lost) < 0.5  # outside the middle of the stamp
+
+
+# Sets and seeds
+
+
+def test_sets_share_no_template_host_or_point_spread_function(conditions: ConditionsTable) -> None:
+    splits = ("train", "valid", "test", "target")
+    made = [simulate(SURVEY, conditions, 210, s, CONFIG, np.random.default_rng(5)) for s in splits]
+    for column in ("template", "host", "psf"):
+        names = [set(truth_of(one)[column]) - {""} for one in made]
+        assert all(names)
+        assert len(set.union(*names)) == sum(map(len, names))
+
+
+def test_a_seed_gives_the_same_bytes_and_another_does_not(conditions: ConditionsTable) -> None:
+    first, again, other = (
+        simulate(SURVEY, conditions, 30, "train", CONFIG, np.random.default_rng(seed)) for seed in (6, 6, 7)
+    )
+    for name in ("objects", "offsets", "stamps", "epochs", "truth"):
+        assert getattr(first, name).tobytes() == getattr(again, name).tobytes()
+    assert first.stamps[:100].tobytes() != other.stamps[:100].tobytes()
+
+
+def test_a_chunk_is_the_same_whatever_follows(
+    conditions: ConditionsTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CHUNK", 14)
+    short, long = (
+        simulate(SURVEY, conditions, n, "train", CONFIG, np.random.default_rng(8)) for n in (14, 40)
+    )
+    beginning = long.select(np.arange(14))
+    assert short.stamps.tobytes() == beginning.stamps.tobytes()
+    assert short.objects.tobytes() == beginning.objects.tobytes()
+    later = long.select(np.arange(14, 28))
+    assert later.stamps[:60].tobytes() != short.stamps[:60].tobytes()
+
+
+def test_progress_tells_the_objects_done(
+    conditions: ConditionsTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CHUNK", 10)
+    told: list[tuple[int, int]] = []
+    simulate(
+        SURVEY,
+        conditions,
+        24,
+        "train",
+        CONFIG,
+        np.random.default_rng(9),
+        progress=lambda done, total: told.append((done, total)),
+    )
+    assert told == [(10, 24), (20, 24), (24, 24)]
+
+
+def test_a_surrogates_noise_is_correlated_and_its_stars_are_of_another_family(
+    conditions: ConditionsTable,
+) -> None:
+    config = SimulationConfig(psf_family="double_gaussian", noise_correlation=0.15)
+    made = simulate(SURVEY, conditions, 70, "target", config, np.random.default_rng(10))
+    empty = made.select(truth_of(made)["host"] == "")
+    border = empty.stamps[:, 0] - empty.epochs["sky"][:, None]
+    border /= border.std(axis=1, keepdims=True)
+    assert np.median((border[:, 1:] * border[:, :-1]).mean(axis=1)) > 0.25
+    assert all(str(name).startswith("double_gaussian-target-") for name in truth_of(made)["psf"])
+
+
+# What is refused
+
+
+def test_no_objects_are_refused(conditions: ConditionsTable) -> None:
+    with pytest.raises(UserError, match="at least 1, not 0"):
+        simulate(SURVEY, conditions, 0, "train", CONFIG, np.random.default_rng(0))
+
+
+def test_an_unknown_class_is_refused(conditions: ConditionsTable) -> None:
+    with pytest.raises(UserError, match=r"quasar.*choose from"):
+        simulate(SURVEY, conditions, 7, "train", CONFIG, np.random.default_rng(0), classes=("quasar",))
+
+
+def test_conditions_without_a_field_to_use_are_refused(conditions: ConditionsTable) -> None:
+    rows = conditions.rows.copy()
+    rows["seeing"] += 5.0
+    with pytest.raises(UserError, match="no field has 6 exposures"):
+        simulate(SURVEY, ConditionsTable(rows), 7, "train", CONFIG, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"n_train": 0}, {"host_fraction_other": 1.5}, {"psf_family": "airy"}, {"sede": 1}]
+)
+def test_a_parameter_out_of_its_bounds_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(wrong))):
+        SimulationConfig.model_validate(wrong)
