@@ -1,0 +1,261 @@
+"""The report: one HTML page that needs nothing but itself."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, StrictUndefined
+
+from astroreel.classes import CLASSES
+from astroreel.evaluation import figures, illustrations, summary
+from astroreel.evaluation.drawing import Drawing
+from astroreel.evaluation.estimate import Estimate
+from astroreel.evaluation.illustrations import LearningCurve, LightCurveExample
+from astroreel.evaluation.metrics import MEAN_RECALL, RECALL
+from astroreel.evaluation.names import MAIN_MODELS, class_name, is_baseline, model_name, stage_name
+from astroreel.evaluation.results import Evaluation
+from astroreel.files import write_text
+from astroreel.sequences.record import SequenceSet
+
+STAGES = ("zero_shot", "fine_tuned")
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """The objects of one class in one set: how many, from how many fields, with how many epochs."""
+
+    label: str
+    objects: int
+    fields: int
+    fewest_epochs: int
+    median_epochs: float
+    most_epochs: int
+
+
+@dataclass(frozen=True)
+class DataTable:
+    """One set of objects, a row a class."""
+
+    title: str
+    rows: tuple[ClassRow, ...]
+
+    @property
+    def objects(self) -> int:
+        """Number of objects in all."""
+        return sum(row.objects for row in self.rows)
+
+
+@dataclass(frozen=True)
+class Exclusion:
+    """Objects left out for one reason."""
+
+    reason: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """Everything that the report shows.
+
+    Attributes
+    ----------
+    evaluation
+        The numbers.
+    scale
+        ``smoke``, ``default`` or ``thesis``.
+    parameters
+        The parameters of all stages, nested by section.
+    provenance
+        Where it comes from: commit, whether dirty, digests, versions.
+    tables
+        The sets of objects.
+    exclusions
+        What was left out and why.
+    learning
+        The learning curves of the pretraining.
+    light_curves
+        One simulated object of each class.
+    stamps, target_stamps
+        One object of each class, simulated and of the target.
+    seconds
+        Run time of each stage.
+    """
+
+    evaluation: Evaluation
+    scale: str
+    parameters: Mapping[str, Any]
+    provenance: Mapping[str, str]
+    tables: Sequence[DataTable] = ()
+    exclusions: Sequence[Exclusion] = ()
+    learning: Sequence[LearningCurve] = ()
+    light_curves: Sequence[LightCurveExample] = ()
+    stamps: SequenceSet | None = None
+    target_stamps: SequenceSet | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The drawings of a report, in the order in which it shows them."""
+
+    curves: list[Drawing]
+    confusions: list[Drawing]
+    data: list[Drawing]
+    training: list[Drawing]
+
+    def all(self) -> list[Drawing]:
+        """Every drawing, for whoever stores them one by one."""
+        return [*self.curves, *self.confusions, *self.data, *self.training]
+
+
+def describe(title: str, sequences: SequenceSet) -> DataTable:
+    """The data table of a set of sequences; classes that do not occur have no row."""
+    return DataTable(
+        title, tuple(_class_row(sequences, label) for label in CLASSES if label in sequences.labels)
+    )
+
+
+def _class_row(sequences: SequenceSet, label: str) -> ClassRow:
+    members = sequences.labels == label
+    epochs = sequences.lengths[members]
+    return ClassRow(
+        label,
+        objects=int(members.sum()),
+        fields=len(np.unique(sequences.objects["field"][members])),
+        fewest_epochs=int(epochs.min()),
+        median_epochs=float(np.median(epochs)),
+        most_epochs=int(epochs.max()),
+    )
+
+
+def draw_figures(data: ReportData) -> Figures:
+    """Draw everything that ``data`` has."""
+    evaluation = data.evaluation
+    return Figures(
+        curves=[figures.target_mean_recall(evaluation), figures.simulated_accuracy(evaluation)],
+        confusions=figures.confusion_matrices(evaluation),
+        data=[
+            *([illustrations.stamp_strips(data.stamps, "simulated")] if data.stamps else []),
+            *(
+                [illustrations.stamp_strips(data.target_stamps, evaluation.target_domain)]
+                if data.target_stamps
+                else []
+            ),
+            *([illustrations.light_curves(data.light_curves)] if data.light_curves else []),
+        ],
+        training=[illustrations.learning_curves(data.learning)] if data.learning else [],
+    )
+
+
+def render_report(path: Path, data: ReportData) -> None:
+    """Write the report to ``path``, self-contained; raises `UserError` where it cannot be written."""
+    evaluation = data.evaluation
+    page = _template().render(
+        data=data,
+        target=evaluation.target,
+        domain=evaluation.target_domain,
+        surrogate=evaluation.target_domain == "surrogate",
+        comparisons=summary.comparisons(evaluation),
+        findings=summary.findings(evaluation),
+        not_claimed=summary.not_claimed(evaluation, data.scale),
+        scores=_scores(evaluation),
+        recalls=_recalls(evaluation),
+        baselines=_baselines(evaluation),
+        figures=draw_figures(data),
+        parameters=dict(_flat(data.parameters)),
+        main_models=MAIN_MODELS,
+        stages=STAGES,
+    )
+    write_text(path, page)
+
+
+def _template() -> Any:
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(
+        points=summary.points,
+        whole=summary.whole,
+        signed=summary.signed,
+        model_name=model_name,
+        stage_name=stage_name,
+        class_name=class_name,
+        data_uri=_data_uri,
+        duration=_duration,
+    )
+    return environment.from_string(
+        resources.files("astroreel.evaluation").joinpath("report.html").read_text("utf-8")
+    )
+
+
+def _data_uri(drawing: Drawing) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(drawing.svg.encode()).decode()
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{seconds:.1f} s"
+
+
+def _scores(evaluation: Evaluation) -> list[tuple[str, str, dict[str, Estimate | None]]]:
+    """Class-balanced scores: name, stage, and each main model's estimate on the target."""
+    return [
+        (
+            title,
+            stage,
+            {m: evaluation.estimate(evaluation.target_domain, m, stage, name) for m in MAIN_MODELS},
+        )
+        for title, name in (("Log loss", "log_loss"), ("Brier score", "brier"))
+        for stage in STAGES
+    ]
+
+
+def _recalls(evaluation: Evaluation) -> list[tuple[str, int, dict[tuple[str, str], Estimate | None]]]:
+    """Recall of each class on the target: class, number of objects, and estimates by model and stage."""
+    domain = evaluation.target_domain
+    table = [
+        (
+            label,
+            {
+                (model, stage): evaluation.estimate(domain, model, stage, RECALL, label)
+                for model in MAIN_MODELS
+                for stage in STAGES
+            },
+        )
+        for label in CLASSES
+    ]
+    return [
+        (label, next(e.n for e in cells.values() if e), cells)
+        for label, cells in table
+        if any(cells.values())
+    ]
+
+
+def _baselines(evaluation: Evaluation) -> list[tuple[str, str, Estimate, Estimate | None]]:
+    """Each baseline's mean recall on the target, best first, and the RCNN's lead over it."""
+    domain = evaluation.target_domain
+    found = [
+        (model, stage, recall, evaluation.estimate(domain, model, stage, "rcnn_lead", MEAN_RECALL))
+        for model, stages in evaluation.metrics.get(domain, {}).items()
+        if is_baseline(model) and model != "difference"
+        for stage in stages
+        if (recall := evaluation.estimate(domain, model, stage, MEAN_RECALL)) is not None
+    ]
+    return sorted(found, key=lambda row: -row[2].value)
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Nested parameters as dotted names and values."""
+    return [
+        pair
+        for name, value in tree.items()
+        for pair in (
+            _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else [(f"{prefix}{name}", value)]
+        )
+    ]

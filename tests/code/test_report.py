@@ -1,0 +1,250 @@
+"""The report: self-contained, honest about its target and about who wins."""
+
+import base64
+import re
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from astroreel.classes import CLASSES
+from astroreel.errors import UserError
+from astroreel.evaluation.figures import confusion_matrices, target_mean_recall, write_readme_figure
+from astroreel.evaluation.illustrations import LearningCurve, LightCurveExample
+from astroreel.evaluation.protocol import EvaluationParameters, evaluate
+from astroreel.evaluation.report import Exclusion, ReportData, describe, draw_figures, render_report
+from astroreel.evaluation.summary import comparisons, findings, not_claimed
+from astroreel.sequences.record import SequenceSet
+from tests.code.synthetic_predictions import SKILLS, make_predictions
+
+PARAMETERS = EvaluationParameters(seed=1, resamples=200)
+
+
+class Outline(HTMLParser):
+    """Collects addresses, and checks that tags close in the order in which they open."""
+
+    VOID = frozenset({"meta", "img", "br"})
+
+    def __init__(self):
+        super().__init__()
+        self.addresses, self.ids, self.open = [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.addresses += [value for name, value in attrs if name in ("src", "href")]
+        self.ids += [value for name, value in attrs if name == "id"]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def hits():
+    return evaluate(make_predictions(), "hits", PARAMETERS)
+
+
+@pytest.fixture(scope="module")
+def surrogate():
+    return evaluate(make_predictions(target_domain="surrogate"), "surrogate", PARAMETERS)
+
+
+@pytest.fixture
+def make_data(make_sequence):
+    """A function that fills every part of a report."""
+    steps = np.arange(5)
+    sequences = SequenceSet.from_sequences(
+        make_sequence(6 + i, seed=i, label=label) for i, label in enumerate(CLASSES)
+    )
+
+    def make(evaluation, **changes):
+        given = {
+            "evaluation": evaluation,
+            "scale": "default",
+            "parameters": {"finetune": {"draws": 5, "rate": 1e-4}},
+            "provenance": {"commit": "0123456789abcdef", "dirty": "no"},
+            "tables": [describe("Simulated test set", sequences)],
+            "exclusions": [Exclusion("never detected", ("SN<1>", "SN2"))],
+            "learning": [
+                LearningCurve(quantity, name, steps, 1 / (1 + steps))
+                for quantity in ("loss", "accuracy")
+                for name in ("training", "validation")
+            ],
+            "light_curves": [LightCurveExample(label, steps, 100.0 * steps, np.ones(5)) for label in CLASSES],
+            "stamps": sequences,
+            "target_stamps": sequences,
+            "seconds": {"pretrain": 63.0, "split": 0.4},
+        }
+        return ReportData(**given | changes)
+
+    return make
+
+
+def render(path, data):
+    render_report(path, data)
+    return path.read_text(encoding="utf-8")
+
+
+def drawings_of(page):
+    encoded = re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', page)
+    return [base64.b64decode(text).decode() for text in encoded]
+
+
+def test_the_report_of_a_surrogate_says_so_before_anything_else(surrogate, make_data, tmp_path):
+    page = render(tmp_path / "index.html", make_data(surrogate))
+    first_screen = page[: page.index("In short</h2>")]
+    assert "target: surrogate" in first_screen
+    assert "no real data was used" in first_screen
+    assert "real objects" not in page
+
+
+def test_the_report_of_real_data_has_no_surrogate_banner(hits, make_data, tmp_path):
+    page = render(tmp_path / "index.html", make_data(hits))
+    assert "target: hits" in page
+    assert 'role="alert"' not in page
+    assert "surrogate" not in page
+
+
+def test_the_report_needs_nothing_but_itself(hits, make_data, tmp_path):
+    page = render(tmp_path / "index.html", make_data(hits))
+    outline = Outline()
+    outline.feed(page)
+    assert outline.open == []
+    assert all(address.startswith(("data:", "#")) for address in outline.addresses)
+    assert {a[1:] for a in outline.addresses if a.startswith("#")} <= set(outline.ids)
+    for text in (page, *drawings_of(page)):
+        assert not re.search(r"""(?:src|href)\s*=\s*["']?\s*(?:https?:)?//""", text)
+        assert "@import" not in text
+        assert not re.search(r"url\(\s*['\"]?https?:", text)
+
+
+def test_the_report_shows_every_drawing_and_each_is_well_formed(hits, make_data, tmp_path):
+    data = make_data(hits)
+    shown = drawings_of(render(tmp_path / "index.html", data))
+    drawn = draw_figures(data).all()
+    assert sorted(shown) == sorted(one.svg for one in drawn)
+    assert len({one.name for one in drawn}) == len(drawn) == 2 + 6 + 3 + 1
+    for svg in shown:
+        assert ET.fromstring(svg).tag.endswith("svg")
+
+
+def test_the_report_is_the_same_bytes_each_time(hits, make_data, tmp_path):
+    data = make_data(hits)
+    assert render(tmp_path / "a.html", data) == render(tmp_path / "b.html", data)
+
+
+def test_a_report_without_optional_parts_is_whole(hits, tmp_path):
+    bare = ReportData(evaluation=hits, scale="smoke", parameters={}, provenance={"commit": "abc"})
+    outline = Outline()
+    outline.feed(render(tmp_path / "index.html", bare))
+    assert outline.open == []
+
+
+def test_text_from_outside_is_escaped(hits, make_data, tmp_path):
+    page = render(tmp_path / "index.html", make_data(hits))
+    assert "SN&lt;1&gt;, SN2" in page
+    assert "SN<1>" not in page
+
+
+def test_the_report_names_parameters_provenance_times_and_exclusions(hits, make_data, tmp_path):
+    page = render(tmp_path / "index.html", make_data(hits))
+    for text in ("finetune.draws", "0123456789abcdef", "1 min 03 s", "0.4 s", "2: never detected"):
+        assert text in page
+
+
+def test_an_unwritable_folder_is_a_users_error(hits, make_data, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write here"):
+        render_report(tmp_path / "file" / "index.html", make_data(hits))
+
+
+def test_the_numbers_of_the_cards_are_those_of_the_metrics(hits):
+    zero_shot = comparisons(hits)[1]
+    assert zero_shot.rcnn.to_json() == hits.metrics["real"]["rcnn"]["zero_shot"]["mean_recall_22"]
+    assert zero_shot.forest.to_json() == hits.metrics["real"]["forest"]["zero_shot"]["mean_recall_22"]
+
+
+@pytest.mark.parametrize(
+    ("rcnn", "forest", "verdict", "finding"),
+    [
+        (5.0, 1.0, "RCNN ahead by", "The RCNN beats the forest in"),
+        (1.0, 5.0, "RCNN behind by", "The RCNN does not beat the forest in"),
+    ],
+)
+def test_the_summary_says_who_wins(rcnn, forest, verdict, finding):
+    skills = {(model, stage): rcnn if model == "rcnn" else forest for model, stage in SKILLS}
+    evaluation = evaluate(make_predictions(skills=skills), "hits", PARAMETERS)
+    assert {one.verdict.startswith(verdict) for one in comparisons(evaluation)} == {True}
+    assert findings(evaluation)[0].startswith(finding)
+
+
+def test_two_models_that_say_the_same_do_not_differ():
+    rcnn = [one for one in make_predictions() if one.model == "rcnn"]
+    evaluation = evaluate([*rcnn, *(replace(one, model="forest") for one in rcnn)], "hits", PARAMETERS)
+    assert {one.verdict for one in comparisons(evaluation)} == {
+        "No clear difference: +0.0 points (+0.0 to +0.0)"
+    }
+    assert findings(evaluation)[0].startswith("The RCNN does not beat the forest in")
+
+
+def test_the_summary_says_where_trivial_baselines_are_as_good():
+    skills = dict.fromkeys(SKILLS, 1.0)
+    weak = findings(evaluate(make_predictions(skills=skills), "hits", PARAMETERS))
+    assert any("is not shown to be better than brightness and scatter" in text for text in weak)
+    assert any("is not shown to be better than forest on the few labels alone" in text for text in weak)
+
+
+def test_the_summary_says_what_fine_tuning_costs_on_simulated_objects(hits):
+    change = hits.metrics["simulated"]["rcnn"]["fine_tuned"]["gain"]["accuracy_22"]["value"]
+    (sentence,) = [text for text in findings(hits) if text.startswith("Fine-tuning changes")]
+    assert f"{abs(100 * change):.1f} points" in sentence
+
+
+def test_what_is_not_claimed_names_the_classes_without_real_sequences(hits, surrogate):
+    assert any("cepheid, galaxy and asteroid" in text for text in not_claimed(hits, "default"))
+    assert any("Nothing is said of any real sky" in text for text in not_claimed(surrogate, "default"))
+
+
+def test_only_a_smaller_scale_is_set_apart_from_the_thesis(hits):
+    assert any("no like-for-like" in text for text in not_claimed(hits, "smoke"))
+    assert not any("no like-for-like" in text for text in not_claimed(hits, "thesis"))
+
+
+def test_a_data_table_counts_objects_fields_and_epochs(make_sequence):
+    sequences = SequenceSet.from_sequences(
+        [make_sequence(6, seed=1, field="a"), make_sequence(9, seed=2, field="b")]
+    )
+    table = describe("Real", sequences)
+    (row,) = table.rows
+    assert (row.label, row.objects, row.fields) == ("rr_lyrae", 2, 2)
+    assert (row.fewest_epochs, row.median_epochs, row.most_epochs) == (6, 7.5, 9)
+    assert table.objects == 2
+
+
+def test_the_readme_figure_is_figure_4_2_without_any_image(hits, tmp_path):
+    write_readme_figure(tmp_path / "figures" / "real.svg", hits)
+    svg = (tmp_path / "figures" / "real.svg").read_text()
+    assert svg == target_mean_recall(hits).svg
+    assert "<image" not in svg
+    assert "RCNN, with a few labels" in svg
+
+
+def test_a_figure_says_itself_that_its_objects_are_a_surrogate(surrogate):
+    assert "mean recall, surrogate objects" in target_mean_recall(surrogate).svg
+
+
+def test_confusion_matrices_have_rows_only_for_classes_that_occur(hits):
+    names = [one.name for one in confusion_matrices(hits)]
+    assert names == [
+        "simulated_rcnn_zero_shot_confusion",
+        "simulated_forest_zero_shot_confusion",
+        "real_rcnn_zero_shot_confusion",
+        "real_forest_zero_shot_confusion",
+        "real_rcnn_fine_tuned_confusion",
+        "real_forest_fine_tuned_confusion",
+    ]
+    real = confusion_matrices(hits)[2].svg
+    assert "Supernova (16)" in real
+    assert "Galaxy (" not in real
