@@ -22,6 +22,8 @@ from astroreel.classes import CLASSES
 from astroreel.errors import UserError
 
 USER_ERROR, PARTIAL = 2, 3
+#: Fields whose conditions `astroreel simulate` draws.
+FIELDS = 100
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 convert_app = typer.Typer(no_args_is_help=True, help="Convert other formats to sequence files.")
@@ -114,7 +116,7 @@ def simulate(
     with _bar("simulate") as progress:
         sequences = simulate_sequences(
             chosen,
-            generate_conditions(chosen, config.n_fields, rng),
+            generate_conditions(chosen, FIELDS, rng),
             n,
             "train",
             config,
@@ -185,6 +187,44 @@ def classify(
     output.print(f"{out}: {len(sequences)} objects, {len(refused)} refused", markup=False)
     if refused:
         raise typer.Exit(PARTIAL)
+
+
+@registry_app.command("publish")
+def registry_publish() -> None:
+    """Publish the runs and models that the pipeline left, each once."""
+    from astroreel.parameters import read_parameters
+    from astroreel.tracking.project import publish_project
+
+    summary = publish_project(Path.cwd(), read_parameters(Path.cwd()))
+    output.print(f"runs: {summary['runs']['new']} new, {summary['runs']['known']} known")
+    for model in summary["models"]:
+        novelty = "new" if model["new"] else "known"
+        output.print(f"models:/{model['name']}/{model['version']} {model['digest'][:12]} {novelty}")
+
+
+@registry_app.command("status")
+def registry_status(
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+) -> None:
+    """The registered versions."""
+    import json
+    from dataclasses import asdict, fields
+
+    from rich.table import Table
+
+    from astroreel.parameters import read_parameters
+    from astroreel.tracking.registry import VersionRow, status
+    from astroreel.tracking.store import connect
+
+    rows = status(connect(read_parameters(Path.cwd()).registry.tracking_uri, Path.cwd()))
+    if as_json:
+        typer.echo(json.dumps({"versions": [asdict(row) for row in rows]}, indent=2))
+        return
+    table = Table(*(column.name for column in fields(VersionRow)))
+    for row in rows:
+        values = asdict(row) | {"aliases": ", ".join(row.aliases), "digest": row.digest[:12]}
+        table.add_row(*(str(value) for value in values.values()))
+    output.print(table)
 
 
 def _bundle(model: str) -> Path:

@@ -29,7 +29,7 @@ from astroreel.evaluation.metrics import (
     mean_recall,
 )
 from astroreel.evaluation.predictions import Predictions
-from astroreel.evaluation.protocol import EvaluationParameters, evaluate
+from astroreel.evaluation.protocol import EvaluationConfig, evaluate
 from astroreel.evaluation.results import (
     flat_values,
     load_evaluation,
@@ -46,7 +46,7 @@ from tests.code.synthetic_predictions import (
     make_probabilities,
 )
 
-PARAMETERS = EvaluationParameters(seed=1, resamples=200)
+PARAMETERS = EvaluationConfig(seed=1, resamples=200)
 LEAVES = {"accuracy_22", "mean_recall_22", "recall_22", "log_loss", "brier"}
 
 
@@ -394,7 +394,7 @@ def test_an_unlabelled_object_is_refused():
 def test_every_interval_of_a_share_lies_within_zero_and_one_and_holds_its_value(seed):
     counts = {"supernova": 3, "rr_lyrae": 4, "non_variable": 5}
     predictions = make_predictions(seed, real_counts=counts, simulated=2)
-    metrics = evaluate(predictions, "hits", EvaluationParameters(resamples=100)).metrics
+    metrics = evaluate(predictions, "hits", EvaluationConfig(resamples=100)).metrics
     for domain in ("simulated", "real"):
         for stage in metrics[domain]["rcnn"].values():
             for leaf in (stage["accuracy_22"], stage["mean_recall_22"], *stage["recall_22"].values()):

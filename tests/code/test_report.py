@@ -13,13 +13,13 @@ from astroreel.classes import CLASSES
 from astroreel.errors import UserError
 from astroreel.evaluation.figures import confusion_matrices, target_mean_recall, write_readme_figure
 from astroreel.evaluation.illustrations import LearningCurve, LightCurveExample
-from astroreel.evaluation.protocol import EvaluationParameters, evaluate
+from astroreel.evaluation.protocol import EvaluationConfig, evaluate
 from astroreel.evaluation.report import Exclusion, ReportData, describe, draw_figures, render_report
 from astroreel.evaluation.summary import comparisons, findings, not_claimed
 from astroreel.sequences.record import SequenceSet
 from tests.code.synthetic_predictions import SKILLS, make_predictions
 
-PARAMETERS = EvaluationParameters(seed=1, resamples=200)
+PARAMETERS = EvaluationConfig(seed=1, resamples=200)
 
 
 class Outline(HTMLParser):

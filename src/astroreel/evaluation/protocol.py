@@ -43,7 +43,7 @@ from astroreel.evaluation.results import Confusion, Curve, Evaluation
 _STATISTICS: dict[str, Statistic] = {ACCURACY: ClassMeans.overall, MEAN_RECALL: ClassMeans.balanced}
 
 
-class EvaluationParameters(BaseModel):
+class EvaluationConfig(BaseModel):
     """The parameters of the evaluation.
 
     Attributes
@@ -60,7 +60,7 @@ class EvaluationParameters(BaseModel):
     resamples: int = Field(2000, ge=100)
 
 
-def evaluate(predictions: Iterable[Predictions], target: str, parameters: EvaluationParameters) -> Evaluation:
+def evaluate(predictions: Iterable[Predictions], target: str, parameters: EvaluationConfig) -> Evaluation:
     """Measure all predictions: domain, then model, then stage, then leaves (contract 3).
 
     ``target`` (``hits``, ``surrogate``, ...) names the target domain. Raises ``ValueError`` where
@@ -84,9 +84,7 @@ def evaluate(predictions: Iterable[Predictions], target: str, parameters: Evalua
 class _DomainEvaluation:
     """Every model of one domain, measured with the same resamples."""
 
-    def __init__(
-        self, domain: Domain, members: Sequence[Predictions], parameters: EvaluationParameters
-    ) -> None:
+    def __init__(self, domain: Domain, members: Sequence[Predictions], parameters: EvaluationConfig) -> None:
         self.domain = domain
         groups: dict[tuple[str, Stage], list[Predictions]] = defaultdict(list)
         for member in members:

@@ -27,7 +27,7 @@ for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):
 class _ArrayUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Callable[..., Any]:
         try:
-            return _ADMITTED[module, name]  # type: ignore[no-any-return]
+            return _ADMITTED[module, name]
         except KeyError:
             raise pickle.UnpicklingError(f"the pickle names {module}.{name}") from None
 

@@ -1,0 +1,39 @@
+"""Stage pretrain: the RCNN of the best configuration, on simulated sequences (thesis 3.2.2, 3.2.4).
+
+Stopped and started again, it goes on from its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from stage import CHECKPOINTS, DATA, MODELS, stage
+
+from astroreel.classes import class_indices
+from astroreel.files import read_json
+from astroreel.models.networks import build, network_config
+from astroreel.models.rcnn import RcnnClassifier
+from astroreel.sequences.prepare import prepare
+from astroreel.sequences.store import load_store
+from astroreel.training.calibrate import fit_temperature
+from astroreel.training.loop import train
+
+if __name__ == "__main__":
+    with stage("pretrain") as run:
+        best, preparation = read_json(MODELS / "search" / "best.json"), run.parameters.preparation
+        config = run.parameters.pretrain.model_copy(update={"learning_rate": best["learning_rate"]})
+        run.reporter.params({**config.model_dump(), "network": best["network"]})
+        valid = load_store(DATA / "simulated" / "valid")
+        train_set = prepare(load_store(DATA / "simulated" / "train"), preparation)
+        valid_set = prepare(valid, preparation)
+        torch.manual_seed(config.seed)
+        network = build(network_config(best["network"]))
+        checkpoint = CHECKPOINTS / f"{run.key}.safetensors"
+        with run.progress("pretrain") as progress:
+            result = train(network, train_set, valid_set, config, run.reporter, checkpoint, progress)
+        classifier = RcnnClassifier(network, preparation)
+        last = np.log(classifier.predict(valid)[valid.offsets[1:] - 1])
+        classifier.temperature = fit_temperature(last, class_indices(valid.labels))
+        classifier.save(MODELS / "pretrained")
+        run.reporter.metrics({"best_valid_loss": result.best_loss, "temperature": classifier.temperature})
+        checkpoint.unlink(missing_ok=True)

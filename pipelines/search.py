@@ -1,0 +1,29 @@
+"""Stage search: hyperparameters of the RCNN, on simulated sequences alone."""
+
+from __future__ import annotations
+
+import shutil
+
+from stage import CHECKPOINTS, DATA, MODELS, stage
+
+from astroreel.files import write_json
+from astroreel.sequences.prepare import prepare
+from astroreel.sequences.store import load_store
+from astroreel.training.search import chosen_network, run_search
+
+if __name__ == "__main__":
+    with stage("search") as run:
+        config, preparation = run.parameters.search, run.parameters.preparation
+        run.reporter.params(config.model_dump())
+        train, valid = (prepare(load_store(DATA / "simulated" / n), preparation) for n in ("train", "valid"))
+        unfinished = CHECKPOINTS / run.key
+        with run.progress("search") as progress:
+            result = run_search(config, train, valid, run.reporter, unfinished, progress)
+        best = result.best
+        found = {"network": chosen_network(best.values), "learning_rate": best.values["learning_rate"]}
+        write_json(MODELS / "search" / "best.json", found)
+        trials = [{"trial": t.number, "loss": t.loss, **t.values} for t in result.trials]
+        write_json(MODELS / "search" / "trials.json", trials)
+        run.reporter.params({"best": found})
+        run.reporter.metrics({"best_valid_loss": best.loss})
+        shutil.rmtree(unfinished, ignore_errors=True)

@@ -1,0 +1,98 @@
+"""What every stage does the same way: parameters in, a run record out, a user's error in one line."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from ruamel.yaml import YAML
+
+from astroreel.errors import UserError
+from astroreel.parameters import Parameters, read_parameters
+from astroreel.provenance import provenance
+from astroreel.training.reporter import NullReporter, Reporter, SpoolReporter
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA, MODELS, RUNS, REPORTS = ROOT / "data", ROOT / "models", ROOT / "runs", ROOT / "reports"
+CHECKPOINTS = ROOT / ".checkpoints"
+
+console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A running stage.
+
+    Attributes
+    ----------
+    name
+        Its name in dvc.yaml.
+    key
+        A digest of all parameters and of what the stage reads; what an interrupted run left behind is
+        taken up again under the same key only.
+    parameters
+        All of params.yaml.
+    reporter
+        Where its run is recorded.
+    """
+
+    name: str
+    key: str
+    parameters: Parameters
+    reporter: Reporter
+
+    @contextmanager
+    def progress(self, what: str) -> Iterator[Callable[[int, int], None]]:
+        """A progress bar on a terminal; a line at each tenth elsewhere. Yields ``update(done, total)``."""
+        columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        said = 0
+        with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+            task = bar.add_task(what, total=None)
+
+            def update(done: int, total: int) -> None:
+                nonlocal said
+                bar.update(task, completed=done, total=total)
+                if not console.is_terminal and 10 * done // total > said:
+                    said = 10 * done // total
+                    console.print(f"{self.name}: {what}: {done} of {total}")
+
+            yield update
+
+
+@contextmanager
+def stage(name: str, recorded: bool = True) -> Iterator[Stage]:
+    """Run a stage: its record is in ``runs/NAME``; a `UserError` ends it in one line with status 2.
+
+    The stages that publish or show the records of the others leave none themselves.
+    """
+    try:
+        parameters = read_parameters(ROOT)
+        if not recorded:
+            yield Stage(name, "", parameters, NullReporter())
+            return
+        with SpoolReporter(RUNS / name, name) as reporter:
+            origin = provenance(ROOT, inputs=_inputs(name))
+            reporter.tags(origin)
+            reporter.tags({"stage": name, "scale": parameters.scale, "target": parameters.source.target})
+            yield Stage(name, _key(name, origin), parameters, reporter)
+    except UserError as error:
+        console.print(f"{name}: {error}", markup=False)
+        sys.exit(2)
+
+
+def _key(name: str, origin: dict[str, str]) -> str:
+    read = {key: value for key, value in origin.items() if not key.startswith("git.")}
+    return f"{name}-{hashlib.sha256(json.dumps(read, sort_keys=True).encode()).hexdigest()[:16]}"
+
+
+def _inputs(name: str) -> list[str]:
+    """What a stage reads, as dvc.yaml says."""
+    dependencies: list[str] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"][name]["deps"]
+    return dependencies

@@ -1,0 +1,1 @@
+"""Classifiers of image sequences: recurrent networks and the forest, and the bundle that holds one."""

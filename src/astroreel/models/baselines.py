@@ -1,0 +1,107 @@
+"""Trivial baselines: what can be had without looking at how a flux varies, from the few labels alone.
+
+The real supernovae are fainter than nearly everything else, and the classes differ in how often they
+were observed; a result means something only beside what such accidents give.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from astroreel.classes import CLASSES
+from astroreel.photometry.curves import LightCurves
+
+if TYPE_CHECKING:
+    from sklearn.base import ClassifierMixin
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class FittedBaseline:
+    """A baseline that has seen its labels."""
+
+    describe: Callable[[LightCurves], Floats]
+    model: ClassifierMixin
+
+    def predict_proba(self, curves: LightCurves) -> Floats:
+        """Class probabilities, (N, 7), 0 for classes without a label."""
+        probability = np.zeros((len(curves), len(CLASSES)))
+        if len(curves):
+            probability[:, self.model.classes_] = self.model.predict_proba(self.describe(curves))
+        return probability
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What a baseline looks at, (N, columns), and what learns from it, given a seed."""
+
+    describe: Callable[[LightCurves], Floats]
+    learner: Callable[[int], ClassifierMixin]
+
+    def fit(self, curves: LightCurves, labels: Ints, seed: int) -> FittedBaseline:
+        """Learn from light curves and their labels (N,), positions in CLASSES."""
+        return FittedBaseline(self.describe, self.learner(seed).fit(self.describe(curves), labels))
+
+
+def baselines() -> dict[str, Baseline]:
+    """The baselines by name.
+
+    ``few_real_forest`` has the forest's features; ``two_numbers`` the median flux and the scatter
+    relative to it; ``magnitude`` the median flux; ``epoch_count`` the number of epochs.
+    """
+    return {
+        "few_real_forest": Baseline(_features, _forest),
+        "two_numbers": Baseline(_two_numbers, _logistic_regression),
+        "magnitude": Baseline(_magnitude, _forest),
+        "epoch_count": Baseline(_epoch_count, _forest),
+    }
+
+
+def _features(curves: LightCurves) -> Floats:
+    from astroreel.photometry.features import features
+
+    return features(curves)
+
+
+def _two_numbers(curves: LightCurves) -> Floats:
+    flux = _flux(curves)
+    spread = np.nanmedian(np.abs(flux - np.nanmedian(flux, axis=1, keepdims=True)), axis=1)
+    brightness = np.maximum(np.abs(np.nanmedian(flux, axis=1)), 1.0)
+    return np.stack([_magnitude(curves)[:, 0], np.log10(spread / brightness + 1e-4)], axis=1)
+
+
+def _magnitude(curves: LightCurves) -> Floats:
+    """Inverse hyperbolic sine of the median flux: a magnitude that faint and negative fluxes have too."""
+    return np.arcsinh(np.nanmedian(_flux(curves), axis=1, keepdims=True) / 100.0)
+
+
+def _epoch_count(curves: LightCurves) -> Floats:
+    return curves.lengths[:, None].astype(np.float64)
+
+
+def _flux(curves: LightCurves) -> Floats:
+    """Fluxes (N, T), NaN where there is none; 0 at the first epoch of a curve without any."""
+    flux = curves.padded(curves.flux)
+    flux[np.isnan(flux).all(axis=1), :1] = 0.0
+    return flux
+
+
+def _forest(seed: int) -> ClassifierMixin:
+    from sklearn.ensemble import RandomForestClassifier
+
+    return RandomForestClassifier(100, random_state=seed)
+
+
+def _logistic_regression(seed: int) -> ClassifierMixin:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), LogisticRegression(C=10.0, max_iter=1000, random_state=seed))

@@ -1,0 +1,86 @@
+"""Batch renormalisation (thesis equation 2.33; Ioffe 2017, arXiv:1702.03275)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class BatchRenorm(nn.Module):
+    """Normalise each channel by its batch, corrected towards the moving statistics.
+
+    The correction is clipped to ``[1 / r_max, r_max]`` and ``[-d_max, d_max]``. Both limits start
+    where the layer is plain batch normalisation (1 and 0), stay there for ``warmup`` training
+    batches and then grow in a straight line, over ``ramp`` batches, to 3 and 5 (Ioffe, section 4).
+
+    Parameters
+    ----------
+    channels
+        Size of the second dimension of the input.
+    warmup, ramp
+        Lengths of the schedule, in training batches.
+    momentum
+        Weight of the past in the moving statistics (alpha in the thesis).
+    """
+
+    R_MAX = 3.0
+    D_MAX = 5.0
+    EPSILON = 1e-3
+
+    def __init__(self, channels: int, warmup: int = 5000, ramp: int = 20_000, momentum: float = 0.99) -> None:
+        super().__init__()
+        self.warmup = warmup
+        self.ramp = ramp
+        self.momentum = momentum
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("std", torch.ones(channels))
+        self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
+
+    mean: Tensor
+    std: Tensor
+    batches: Tensor
+
+    def limits(self) -> tuple[float, float]:
+        """The present ``(r_max, d_max)``."""
+        grown = min(max((int(self.batches) - self.warmup) / self.ramp, 0.0), 1.0)
+        return 1.0 + (self.R_MAX - 1.0) * grown, self.D_MAX * grown
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise ``x`` (F, C, ...), every row a valid one: padding must not be among them."""
+        shape = (1, -1) + (1,) * (x.dim() - 2)
+        if not self.training:
+            scale = self.weight / self.std
+            return x * scale.view(shape) + (self.bias - self.mean * scale).view(shape)
+        r, d = self._correction(x.detach())
+        # r and d are constants of the gradient, so they can enter as part of the affine map.
+        return functional.batch_norm(
+            x,
+            running_mean=None,
+            running_var=None,
+            weight=self.weight * r,
+            bias=self.bias + self.weight * d,
+            training=True,
+            eps=self.EPSILON,
+        )
+
+    @torch.no_grad()
+    def _correction(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The constants r and d of equation 2.33; then the batch enters the moving statistics."""
+        variance, mean = torch.var_mean(x, dim=[0, *range(2, x.dim())], correction=0)
+        std = torch.sqrt(variance + self.EPSILON)
+        seen = int(self.batches)
+        if seen == 0:
+            self.mean.copy_(mean)
+            self.std.copy_(std)
+        r_max, d_max = self.limits()
+        r = (std / self.std).clamp(1.0 / r_max, r_max)
+        d = ((mean - self.mean) / self.std).clamp(-d_max, d_max)
+        # A plain average until there are enough batches to forget any, so that short runs converge.
+        past = min(self.momentum, seen / (seen + 1))
+        self.mean.lerp_(mean, 1.0 - past)
+        self.std.lerp_(std, 1.0 - past)
+        self.batches += 1
+        return r, d

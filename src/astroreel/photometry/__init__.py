@@ -1,0 +1,1 @@
+"""From stamps to numbers: optimal photometry, first detections, light-curve features."""
