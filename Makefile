@@ -27,7 +27,7 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	@touch $@
 
 repro: install ## Run the pipeline: SCALE=smoke|default|thesis, TARGET=hits|surrogate, SOURCE=a HiTS folder
-	@astroreel configure $(if $(SCALE),--scale $(SCALE)) $(if $(TARGET),--target $(TARGET)) $(if $(SOURCE),--source $(SOURCE))
+	@astroreel configure $(if $(SCALE),--scale $(SCALE)) $(if $(TARGET),--target $(TARGET)) $(if $(SOURCE),--source "$(SOURCE)")
 	@dvc repro
 	@test -f mlflow.db || astroreel registry publish
 	@echo "Report: $(CURDIR)/reports/index.html"

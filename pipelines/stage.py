@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -23,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DATA, MODELS, RUNS, REPORTS = ROOT / "data", ROOT / "models", ROOT / "runs", ROOT / "reports"
 CHECKPOINTS = ROOT / ".checkpoints"
 
-console = Console(stderr=True, highlight=False, soft_wrap=True)
+console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Stage:
 
 @contextmanager
 def stage(name: str, recorded: bool = True) -> Iterator[Stage]:
-    """Run a stage: its record is in ``runs/NAME``; a `UserError` ends it in one line with status 2.
+    """Run a stage: its record is in ``runs/NAME``; a user's error ends it in one line with status 2.
 
     The stages that publish or show the records of the others leave none themselves.
     """
@@ -83,8 +84,14 @@ def stage(name: str, recorded: bool = True) -> Iterator[Stage]:
             reporter.tags({"stage": name, "scale": parameters.scale, "target": parameters.source.target})
             yield Stage(name, _key(name, origin), parameters, reporter)
     except UserError as error:
-        console.print(f"{name}: {error}", markup=False)
-        sys.exit(2)
+        _fail(f"{name}: {error}")
+    except OSError as error:  # a full disk, a file that may not be read
+        _fail(f"{name}: {error.filename or 'system'}: {error.strerror or error}")
+
+
+def _fail(message: str) -> NoReturn:
+    console.print(" ".join(message.split()), markup=False)
+    sys.exit(2)
 
 
 def _key(name: str, origin: dict[str, str]) -> str:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
 import typer
 from rich.console import Console
@@ -20,6 +20,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from astroreel import __version__
 from astroreel.classes import CLASSES
 from astroreel.errors import UserError
+from astroreel.files import check_file, check_new_folder, replacing_file, replacing_folder
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 USER_ERROR, PARTIAL = 2, 3
 #: Fields whose conditions `astroreel simulate` draws.
@@ -31,14 +35,14 @@ registry_app = typer.Typer(no_args_is_help=True, help="The model registry in MLf
 app.add_typer(convert_app, name="convert")
 app.add_typer(registry_app, name="registry")
 
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
-output = Console(highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+output = Console(highlight=False, soft_wrap=True, emoji=False)
 
 
 def main() -> NoReturn:
     """Entry point: whatever a user got wrong ends as one line on stderr and status 2."""
     try:
-        status = app(standalone_mode=False)
+        status = app(prog_name="astroreel", standalone_mode=False)
     except UserError as error:
         status = _fail(str(error))
     except typer.Exit as stop:
@@ -47,11 +51,14 @@ def main() -> NoReturn:
         status = _fail("interrupted")
     except typer.TyperException as error:
         status = _fail(error.format_message() if hasattr(error, "format_message") else str(error))
+    except OSError as error:  # a full disk, a file that may not be read
+        status = _fail(f"{error.filename or 'system'}: {error.strerror or error}")
     sys.exit(status if isinstance(status, int) else 0)
 
 
 def _fail(message: str) -> int:
-    errors.print(f"astroreel: {' '.join(message.split())}", markup=False)
+    if message:  # empty where a group's help was printed instead
+        _say(f"astroreel: {message}")
     return USER_ERROR
 
 
@@ -63,8 +70,9 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
         raise typer.Exit()
 
 
-def _say(line: str) -> None:
-    errors.print(line, markup=False)
+def _say(message: str) -> None:
+    """Print on stderr, always one line."""
+    errors.print(" ".join(message.split()), markup=False)
 
 
 @app.command()
@@ -87,18 +95,19 @@ def configure(
 
 @app.command()
 def simulate(
-    out: Annotated[Path, typer.Option(help="Folder to write to.")],
+    out: Annotated[Path, typer.Option(help="A new folder to write to.")],
     survey: Annotated[str, typer.Option(help="A survey's name, or its configuration file.")] = "hits",
     n: Annotated[int, typer.Option(min=1, help="Sequences in all; classes come equally.")] = 700,
     seed: Annotated[int, typer.Option(min=0)] = 1,
     class_name: Annotated[str | None, typer.Option("--class", help="Only this class.")] = None,
-    form: Annotated[str, typer.Option("--format", help="store: arrays; fits: one file an object.")] = "store",
+    form: Annotated[
+        Literal["store", "fits"], typer.Option("--format", help="store: arrays; fits: one file an object.")
+    ] = "store",
 ) -> None:
     """Simulate labelled sequences in a survey's conditions."""
     import numpy as np
 
     from astroreel.classes import class_index
-    from astroreel.files import replacing_folder
     from astroreel.sequences.file import write_sequence
     from astroreel.sequences.simulate import SimulationConfig
     from astroreel.sequences.simulate import simulate as simulate_sequences
@@ -106,8 +115,7 @@ def simulate(
     from astroreel.survey.forecast import generate_conditions
     from astroreel.survey.survey import load_survey
 
-    if form not in ("store", "fits"):
-        raise UserError(f"--format is {form!r}: choose store or fits")
+    check_new_folder(out)
     if class_name is not None:
         class_index(class_name)
     chosen = load_survey(survey)
@@ -136,17 +144,18 @@ def simulate(
 @convert_app.command("hits")
 def convert_hits(
     source: Annotated[Path, typer.Argument(help="Folder that holds real_obs/.")],
-    out: Annotated[Path, typer.Option(help="Folder to write sequence files to.")],
+    out: Annotated[Path, typer.Option(help="A new folder to write sequence files to.")],
 ) -> None:
     """The HiTS 2015 files to sequence files."""
     from astroreel.sequences.hits import convert_hits as convert
 
+    check_new_folder(out)
     with _bar("convert") as progress:
         report = convert(source, out, progress)
     for label, count in sorted(report.kept.items()):
         output.print(f"{label}: {count}", markup=False)
     for name, reason in sorted(report.left_out.items()):
-        errors.print(f"left out: {name}: {reason}", markup=False)
+        _say(f"left out: {name}: {reason}")
 
 
 @app.command()
@@ -160,14 +169,15 @@ def classify(
     from astroreel.models.bundle import load_classifier
     from astroreel.sequences.file import find_sequence_files, read_sequences
 
+    check_file(out)
     classifier = load_classifier(_bundle(model))
     files = find_sequence_files(paths)
     with _bar("read") as progress:
         sequences, _, refused = read_sequences(files, lambda done: progress(done, len(files)))
-    for error in refused:
-        errors.print(f"refused: {error}", markup=False)
     if not len(sequences):
-        raise UserError(f"none of {len(files)} files is a sequence file: nothing written")
+        raise UserError(f"none of {len(files)} files can be read, nothing is written: {refused[0]}")
+    for error in refused:
+        _say(f"refused: {error}")
     probabilities = classifier.predict(sequences)
     rows = range(len(probabilities)) if every_epoch else (sequences.offsets[1:] - 1).tolist()
     owner, position = sequences.owner, sequences.position
@@ -212,11 +222,10 @@ def registry_status(
 
     from rich.table import Table
 
-    from astroreel.parameters import read_parameters
+    client = _registry()
     from astroreel.tracking.registry import VersionRow, status
-    from astroreel.tracking.store import connect
 
-    rows = status(connect(read_parameters(Path.cwd()).registry.tracking_uri, Path.cwd()))
+    rows = status(client)
     if as_json:
         typer.echo(json.dumps({"versions": [asdict(row) for row in rows]}, indent=2))
         return
@@ -230,16 +239,26 @@ def registry_status(
 def _bundle(model: str) -> Path:
     if not model.startswith("models:/"):
         return Path(model)
-    from astroreel.parameters import read_parameters
+    client = _registry()
     from astroreel.tracking.registry import download_bundle
+
+    return download_bundle(client, model)
+
+
+def _registry() -> MlflowClient:
+    """A client of the project's registry; none is made where there is none, nor MLflow loaded in vain."""
+    from astroreel.parameters import read_parameters
+
+    uri = read_parameters(Path.cwd()).registry.tracking_uri
+    file = uri.removeprefix("sqlite:///")
+    if file != uri and not Path(file).exists():
+        raise UserError(f"{file}: no registry yet: `make repro` or `astroreel registry publish` makes it")
     from astroreel.tracking.store import connect
 
-    return download_bundle(connect(read_parameters(Path.cwd()).registry.tracking_uri, Path.cwd()), model)
+    return connect(uri, Path.cwd())
 
 
 def _write_csv(path: Path, header: list[str], rows: Iterator[list[object]]) -> None:
-    from astroreel.files import replacing_file
-
     with replacing_file(path) as scratch, scratch.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(header)

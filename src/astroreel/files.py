@@ -19,12 +19,13 @@ from astroreel.errors import UserError
 def replacing_file(path: Path) -> Iterator[Path]:
     """Yield a scratch path beside ``path``; on success it takes the name of ``path``.
 
-    Raises `UserError` where the folder cannot be written.
+    Raises `UserError` where it cannot be written there.
     """
     scratch = _beside(path)
     try:
         yield scratch
-        os.replace(scratch, path)
+        with _writing(path):
+            os.replace(scratch, path)
     finally:
         scratch.unlink(missing_ok=True)
 
@@ -33,28 +34,63 @@ def replacing_file(path: Path) -> Iterator[Path]:
 def replacing_folder(path: Path) -> Iterator[Path]:
     """Yield an empty scratch folder beside ``path``; on success it replaces ``path`` whole.
 
-    Raises `UserError` where the parent folder cannot be written.
+    Raises `UserError` where it cannot be written there.
     """
     scratch = _beside(path)
     scratch.mkdir()
     try:
         yield scratch
-        if path.exists():
-            shutil.rmtree(path)
-        os.replace(scratch, path)
+        with _writing(path):
+            if path.exists():
+                shutil.rmtree(path)
+            os.replace(scratch, path)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def check_new_folder(path: Path) -> None:
+    """Raise `UserError` where a new folder cannot be made at ``path``, or something is there already.
+
+    For what a user names: `replacing_folder` would remove it.
+    """
+    if path.is_dir() and not any(path.iterdir()):
+        return
+    if os.path.lexists(path):
+        raise UserError(f"{path}: is there already: name a new folder, or remove it first")
+    _check_above(path)
+
+
+def check_file(path: Path) -> None:
+    """Raise `UserError` where a file cannot be written at ``path``."""
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder: name a file")
+    _check_above(path)
+
+
+def _check_above(path: Path) -> None:
+    above = next(folder for folder in path.absolute().parents if folder.exists())
+    if not above.is_dir():
+        raise UserError(f"{path}: cannot write here ({above} is no folder): choose another folder")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise UserError(f"{path}: cannot write here ({above} is read-only): choose another folder")
+
+
 def _beside(path: Path) -> Path:
-    try:
+    _check_above(path)
+    with _writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        os.close(handle)
+        os.unlink(name)
+    return Path(name)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise UserError(f"{path}: cannot write here ({error.strerror}): choose another folder") from error
-    os.close(handle)
-    os.unlink(name)
-    return Path(name)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -74,6 +110,8 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not valid JSON ({error})") from error
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, Self, cast, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.error import MarkedYAMLError
 
 from astroreel.errors import UserError
 from astroreel.evaluation.protocol import EvaluationConfig
@@ -23,13 +24,12 @@ from astroreel.sequences.prepare import Preparation
 from astroreel.sequences.simulate import SimulationConfig
 from astroreel.sequences.split import SplitConfig
 from astroreel.sequences.surrogate import SurrogateConfig
-from astroreel.source import Source, find_source
-from astroreel.training.finetune import FinetuneConfig
-from astroreel.training.loop import TrainingConfig
-from astroreel.training.search import SearchConfig
+from astroreel.source import Request, Source, find_source, is_hits_folder
+from astroreel.training.config import FinetuneConfig, SearchConfig, TrainingConfig
 
 FILE = Path("params.yaml")
 _SCALES = Path(__file__).parent / "scales"
+_WAY_OUT = "correct it, or write a preset with `astroreel configure --scale NAME`"
 
 Scale = Literal["smoke", "default", "thesis"]
 
@@ -73,6 +73,19 @@ class Parameters(_Section):
     evaluate: EvaluationConfig
     registry: Registry
 
+    @model_validator(mode="after")
+    def _registers_what_is_trained(self) -> Self:
+        # Told here, because the stage that would miss the model is the last but one.
+        for key, made in (("draw", "draws"), ("fold", "folds")):
+            value, count = getattr(self.registry, key), getattr(self.split, made)
+            if value >= count:
+                raise PydanticCustomError(
+                    "not_trained",
+                    "registry.{key} is {value}, but split.{made} is {count}: choose one from 0 to {last}",
+                    {"key": key, "value": value, "made": made, "count": count, "last": count - 1},
+                )
+        return self
+
 
 def read_parameters(root: Path) -> Parameters:
     """Read and check ``root/params.yaml``.
@@ -80,13 +93,7 @@ def read_parameters(root: Path) -> Parameters:
     Raises `UserError` naming the key, the rule and the value where it is missing or wrong.
     """
     path = root / FILE
-    try:
-        content = _yaml().load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file: run `astroreel configure`") from None
-    except YAMLError as error:
-        raise UserError(f"{path}: not valid YAML ({error})") from error
-    return _checked(content, path)
+    return _checked(_parsed(_text(path), path), path)
 
 
 def configure(
@@ -100,18 +107,20 @@ def configure(
 
     What was set by hand stays unless ``scale`` is given. The file is left alone where nothing changes.
     """
-    if scale is not None and scale not in get_args(Scale):
-        raise UserError(f"--scale is {scale!r}: choose from {', '.join(get_args(Scale))}")
-    if target is not None and target not in ("auto", "hits", "surrogate"):
-        raise UserError(f"--target is {target!r}: choose auto, hits or surrogate")
+    _check_choice("--scale", scale, get_args(Scale))
+    _check_choice("--target", target, get_args(Request))
+    if source == "":
+        raise UserError("--source is empty: name a HiTS source folder")
+    if source and target == "surrogate":
+        raise UserError(f"--source {source} with --target surrogate, which has no source: leave one out")
     path = root / FILE
-    before = path.read_text(encoding="utf-8") if path.exists() else ""
-    content = preset(cast(Scale, scale or "default")) if scale or not before else _yaml().load(before)
-    old = _checked(content, path).source if before and not scale else Source()
-    request = target or ("hits" if source else old.request)
-    known_path = source or (old.path if old.path and request != "surrogate" else "")
-    found = find_source(root, cast(Any, request), source or _still_there(root, known_path), say)
-    content["source"].update(found.model_dump())
+    before = "" if scale or not path.exists() else _text(path)
+    content = _parsed(before, path) if before.strip() else preset(cast(Scale, scale or "default"))
+    old = _checked(content, path).source
+    request = cast(Request, target or (old.request if source is None else "hits"))
+    if source is None and request != "surrogate":
+        source = _still_there(root, old.path, say)
+    content["source"].update(find_source(root, request, source or "", say).model_dump())
     parameters = _checked(content, path)
     text = _dump(content)
     if text != before:
@@ -128,10 +137,17 @@ def preset(scale: Scale) -> Any:
     return content
 
 
-def _still_there(root: Path, path: str) -> str:
-    from astroreel.source import is_hits_folder
+def _check_choice(option: str, value: str | None, choices: tuple[str, ...]) -> None:
+    if value is not None and value not in choices:
+        raise UserError(f"{option} is {value!r}: choose from {', '.join(choices)}")
 
-    return path if path and is_hits_folder(root / path) else ""
+
+def _still_there(root: Path, path: str, say: Callable[[str], None]) -> str:
+    """The folder that params.yaml names, or "" where it is none of HiTS files (any more)."""
+    if not path or is_hits_folder(root / path):
+        return path
+    say(f"{path}: no HiTS files there any more: looking elsewhere")
+    return ""
 
 
 def _overlay(content: Any, changes: Any) -> None:
@@ -142,18 +158,64 @@ def _overlay(content: Any, changes: Any) -> None:
             content[key] = value
 
 
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file: `astroreel configure` writes it") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not a text in UTF-8 (byte {error.start}): {_WAY_OUT}") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _parsed(text: str, path: Path) -> Any:
+    try:
+        content = _yaml().load(text)
+    except MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise UserError(f"{path}{line}: not valid YAML ({error.problem}): {_WAY_OUT}") from error
+    except Exception as error:  # whatever an odd file makes the reader raise is the file's fault
+        raise UserError(f"{path}: not valid YAML ({' '.join(str(error).split())}): {_WAY_OUT}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: {content!r:.40} where sections are expected: {_WAY_OUT}")
+    return content
+
+
 def _checked(content: Any, path: Path) -> Parameters:
     try:
         return Parameters.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or FILE.name
-        raise UserError(f"{path}: {key}: {first['msg']}, not {first['input']!r:.80}") from error
+        raise UserError(f"{path}: {_departure(error.errors()[0])}") from error
+
+
+def _departure(error: ErrorDetails) -> str:
+    """One departure from the rules: the key, the rule, the value, the way out."""
+    key, value = ".".join(str(part) for part in error["loc"]), f"{error['input']!r:.80}"
+    match error["type"]:
+        case "missing":
+            return f"{key}: missing: {_WAY_OUT}"
+        case "extra_forbidden":
+            return f"{key}: unknown, its value is {value}: known are {', '.join(_known(error['loc'][:-1]))}"
+        case "model_type":
+            return f"{key}: expected the keys {', '.join(_known(error['loc']))} below it, not {value}"
+        case "not_trained":
+            return error["msg"]
+    return f"{key}: {error['msg']}, not {value}"
+
+
+def _known(section: tuple[int | str, ...]) -> list[str]:
+    """The keys of a section."""
+    model: Any = Parameters
+    for part in section:
+        model = model.model_fields[part].annotation
+    return list(model.model_fields)
 
 
 def _yaml() -> YAML:
     yaml = YAML()
-    yaml.width = 110
+    yaml.preserve_quotes = True
+    yaml.width = 4096  # a long path stays on its line
     yaml.indent(mapping=2, sequence=4, offset=2)
     return yaml
 

@@ -17,7 +17,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from astroreel.errors import UserError
-from astroreel.files import folder_digest
+from astroreel.files import folder_digest, replacing_folder
 
 PUBLIC_REPOSITORY = "https://github.com/rodrigcd/HiTS_simulations"
 PINNED_COMMIT = "275198b77abef1e1db4a669e7d824d9655501ab0"
@@ -28,6 +28,8 @@ CLONE = Path("data/external/hits")
 CONTENT = "real_obs"
 _REACH_SECONDS = 8
 _CLONE_SECONDS = 1800
+#: git gives a transfer up that stands still.
+_STALLS = ("-c", "http.lowSpeedLimit=1000", "-c", "http.lowSpeedTime=30")
 
 Target = Literal["hits", "surrogate"]
 Request = Literal["auto", "hits", "surrogate"]
@@ -116,10 +118,7 @@ def clone_public(path: Path, say: Callable[[str], None]) -> None:
     """
     _git(["ls-remote", "--exit-code", PUBLIC_REPOSITORY, "HEAD"], Path.cwd(), _REACH_SECONDS)
     say(f"Fetching {PUBLIC_REPOSITORY} at {PINNED_COMMIT[:12]} (once; some 100 MB) ...")
-    scratch = path.with_name(f".{path.name}.partial")
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
-    try:
+    with replacing_folder(path) as scratch:
         for command in (
             ["init", "--quiet"],
             ["remote", "add", "origin", PUBLIC_REPOSITORY],
@@ -128,17 +127,20 @@ def clone_public(path: Path, say: Callable[[str], None]) -> None:
             ["checkout", "--quiet", "FETCH_HEAD"],
         ):
             _git(command, scratch, _CLONE_SECONDS)
-        shutil.rmtree(path, ignore_errors=True)
-        scratch.rename(path)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        if not is_hits_folder(scratch):
+            raise UserError(f"{PUBLIC_REPOSITORY}: no {CONTENT}/real_stamps at {PINNED_COMMIT[:12]}")
+        shutil.rmtree(scratch / ".git")  # all that is read are the files, and git would keep them twice
 
 
 def _git(arguments: list[str], folder: Path, seconds: int) -> None:
-    environment = os.environ | {"GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -oBatchMode=yes"}
     try:
         subprocess.run(
-            ["git", *arguments], cwd=folder, env=environment, timeout=seconds, check=True, capture_output=True
+            ["git", *_STALLS, *arguments],
+            cwd=folder,
+            env=_environment(),
+            timeout=seconds,
+            check=True,
+            capture_output=True,
         )
     except FileNotFoundError:
         raise UserError("git: not installed, so the public HiTS repository cannot be fetched") from None
@@ -147,3 +149,10 @@ def _git(arguments: list[str], folder: Path, seconds: int) -> None:
     except subprocess.CalledProcessError as error:
         reason = (error.stderr.decode(errors="replace").strip().splitlines() or ["git failed"])[-1]
         raise UserError(f"{PUBLIC_REPOSITORY}: cannot be fetched ({reason})") from None
+
+
+def _environment() -> dict[str, str]:
+    """git's, without questions to the user, and without a repository that a calling hook is about."""
+    outer = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
+    inherited = {name: value for name, value in os.environ.items() if name not in outer}
+    return inherited | {"GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -oBatchMode=yes"}

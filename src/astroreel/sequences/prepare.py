@@ -21,6 +21,9 @@ from astroreel.sequences.record import STAMP_SIZE, SequenceSet
 #: depth relative to the reference zero point [mag].
 CONDITIONS: tuple[str, ...] = ("seeing", "airmass", "log_noise", "depth")
 
+#: Variance of a number rounded to a whole one.
+_ROUNDING = 1.0 / 12.0
+
 
 class Preparation(BaseModel):
     """The parameters of the preparation; part of every bundle.
@@ -88,10 +91,14 @@ def zero_point_factor(sequences: SequenceSet, preparation: Preparation) -> NDArr
 
 
 def background_noise(sequences: SequenceSet) -> NDArray[np.float64]:
-    """Standard deviation of a sky pixel of each frame [ADU], (M,): sky and read noise."""
+    """Standard deviation of a sky pixel of each frame [ADU], (M,): sky and read noise.
+
+    At least that of rounding to whole ADU, lest a frame without sky and read noise weigh infinitely.
+    """
     gain = sequences.objects["gain"][sequences.owner]
     rdnoise = sequences.objects["rdnoise"][sequences.owner]
-    return np.sqrt(np.maximum(sequences.epochs["sky"], 0.0) / gain + (rdnoise / gain) ** 2)
+    variance = np.maximum(sequences.epochs["sky"], 0.0) / gain + (rdnoise / gain) ** 2
+    return np.sqrt(np.maximum(variance, _ROUNDING))
 
 
 def prepare(sequences: SequenceSet, preparation: Preparation) -> Prepared:
@@ -109,7 +116,7 @@ def prepare(sequences: SequenceSet, preparation: Preparation) -> Prepared:
     stamps[owner, position] = np.nan_to_num(scaled, nan=0.0, posinf=0.0, neginf=0.0)
 
     times = np.zeros(shape, np.float32)
-    times[owner, position] = epochs["mjd"] - epochs["mjd"][sequences.offsets[:-1]][owner]
+    times[owner, position] = epochs["mjd"] - epochs["mjd"][sequences.offsets[:-1][owner]]
 
     conditions = np.zeros((*shape, len(CONDITIONS)), np.float32)
     conditions[owner, position] = np.stack(

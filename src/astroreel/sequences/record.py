@@ -129,7 +129,7 @@ class SequenceSet:
     @classmethod
     def concatenate(cls, sets: Iterable[SequenceSet]) -> SequenceSet:
         """Join sets in order; the truth is kept where every set has one."""
-        members = list(sets)
+        members = list(sets) or [cls.from_sequences([])]
         lengths = np.concatenate([member.lengths for member in members])
         truths = [member.truth for member in members]
         return cls(
@@ -172,13 +172,20 @@ class SequenceSet:
 
     def select(self, which: ArrayLike) -> SequenceSet:
         """The objects named by indices or by a boolean mask, in that order."""
-        indices = np.arange(len(self))[np.asarray(which)]
+        chosen = np.asarray(which)
+        indices = np.arange(len(self))[chosen if chosen.size else chosen.astype(np.int64)]
         return self._take(indices, self.offsets[indices], self.lengths[indices])
 
     def window(self, start: ArrayLike, length: ArrayLike) -> SequenceSet:
-        """Frames ``start[i]`` to ``start[i] + length[i]`` (cut at the end) of each object i."""
-        first = np.broadcast_to(np.asarray(start, dtype=np.int64), len(self))
-        count = np.minimum(np.broadcast_to(np.asarray(length), len(self)), self.lengths - first)
+        """Frames ``start[i]`` to ``start[i] + length[i]`` (cut at the end) of each object i.
+
+        An object that ends before its start ends up empty. Raises ``ValueError`` where a start or a
+        length is below 0.
+        """
+        first = np.minimum(np.asarray(start, dtype=np.int64), self.lengths)
+        count = np.minimum(np.asarray(length, dtype=np.int64), self.lengths - first)
+        if (first < 0).any() or (count < 0).any():
+            raise ValueError("a window starts at 0 or later and is not shorter than 0")
         return self._take(np.arange(len(self)), self.offsets[:-1] + first, count)
 
     def keep_frames(self, keep: ArrayLike) -> SequenceSet:

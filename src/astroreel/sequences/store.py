@@ -40,5 +40,5 @@ def _load(path: Path, mmap: bool = False) -> NDArray[Any]:
         return np.load(path, mmap_mode="r" if mmap else None, allow_pickle=False)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file: this folder is no sequence store") from None
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, EOFError) as error:
         raise UserError(f"{path}: damaged array ({error})") from error

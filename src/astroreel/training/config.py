@@ -1,0 +1,131 @@
+"""The parameters of training, fine-tuning and search.
+
+Apart from the code that they steer, so that a command can check params.yaml without loading torch.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+#: The networks that a search may choose from, by the names of :mod:`astroreel.models.networks`.
+Network = Literal["thesis", "compact", "photometric"]
+
+_DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
+
+
+class TrainingConfig(BaseModel):
+    """How a network is trained.
+
+    Attributes
+    ----------
+    iterations
+        Number of batches (thesis: 30,000).
+    batch_size
+        Sequences a batch (thesis: 256).
+    learning_rate
+        Largest learning rate (thesis: 5e-4, constant).
+    optimiser
+        ``amsgrad`` as in the thesis, or ``adamw``.
+    schedule
+        ``constant``, or ``cosine`` down to nothing after ``warmup`` batches of linear rise.
+    warmup
+        Batches over which the learning rate rises.
+    weight_decay
+        Of AdamW.
+    clip
+        Largest norm of the gradient.
+    label_smoothing
+        Share of a label given to the other classes.
+    flips
+        Whether batches are mirrored and turned by quarters at random.
+    validate_every
+        Batches between two looks at the validation set, and between two checkpoints.
+    seed
+        Seed of weights, batches and dropout.
+    device
+        ``auto`` takes a GPU where there is one; ``cpu``, ``cuda`` and ``cuda:N`` name one.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    iterations: int = Field(30_000, ge=1)
+    batch_size: int = Field(256, ge=1)
+    learning_rate: float = Field(5e-4, gt=0, allow_inf_nan=False)
+    optimiser: Literal["amsgrad", "adamw"] = "amsgrad"
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup: int = Field(0, ge=0)
+    weight_decay: float = Field(0.01, ge=0, allow_inf_nan=False)
+    clip: float = Field(1.0, gt=0)
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    flips: bool = True
+    validate_every: int = Field(100, ge=1)
+    seed: int = Field(1, ge=0)
+    device: str = Field("auto", pattern=_DEVICE)
+
+
+class FinetuneConfig(BaseModel):
+    """How a network is fine-tuned.
+
+    Attributes
+    ----------
+    iterations
+        Number of batches (thesis: 1000).
+    batch_size
+        Real sequences a batch, drawn with every real class equally likely.
+    replay
+        Simulated sequences a batch, beside the real ones, drawn likewise. They keep the classes of which
+        there is no real sequence.
+    learning_rate
+        Largest learning rate of AMSGrad; it falls to nothing along half a cosine.
+    clip
+        Largest norm of the gradient.
+    seed
+        Seed of batches and dropout; draws and folds get seeds of their own from it.
+    device
+        ``auto`` takes a GPU where there is one; ``cpu``, ``cuda`` and ``cuda:N`` name one.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    iterations: int = Field(1000, ge=1)
+    batch_size: int = Field(40, ge=1)
+    replay: int = Field(40, ge=0)
+    learning_rate: float = Field(2e-4, gt=0, allow_inf_nan=False)
+    clip: float = Field(1.0, gt=0)
+    seed: int = Field(1, ge=0)
+    device: str = Field("auto", pattern=_DEVICE)
+
+
+class SearchConfig(BaseModel):
+    """How much is searched, and where.
+
+    Attributes
+    ----------
+    backend
+        ``serial``: one trial after the other, in this process; ``ray``: Ray Tune.
+    address
+        Of a Ray cluster (``auto``: the one of this machine); None starts Ray here.
+    networks
+        Members to choose from.
+    trials
+        Number of trials.
+    training
+        How every trial is trained; the trial sets the learning rate.
+    cpus, gpus
+        Per trial, for Ray; a GPU may be shared by a fraction.
+    seed
+        Seed of the sampler and of every trial.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    backend: Literal["serial", "ray"] = "serial"
+    address: str | None = None
+    networks: tuple[Network, ...] = Field(("photometric", "compact"), min_length=1)
+    trials: int = Field(6, ge=1)
+    training: TrainingConfig = TrainingConfig()
+    cpus: float = Field(1.0, gt=0)
+    gpus: float = Field(0.0, ge=0)
+    seed: int = Field(1, ge=0)
