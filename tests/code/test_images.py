@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Any, get_args
 
 import galsim
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
+from astroreel.images.departures import Departures
 from astroreel.images.detector import expose
 from astroreel.images.galaxy import HOSTS, HostLibrary
-from astroreel.images.gaussians import FWHM_OF_SIGMA, STAMP_SIZE, Gaussians
+from astroreel.images.gaussians import FWHM_OF_SIGMA, PIXEL_VARIANCE, STAMP_SIZE, Gaussians
 from astroreel.images.psf import SHAPES, Family, PsfLibrary, fitted_variance, moffat
 from astroreel.images.stamps import NO_HOST, Imager, Scenes, counts
 from astroreel.lightcurves.partition import Split
 from astroreel.sequences.record import STAMP_SIZE as RECORD_STAMP_SIZE
 from astroreel.survey.camera import camera_table
 from astroreel.survey.conditions import EPOCH_DTYPE
-from astroreel.survey.survey import load_survey
+from astroreel.survey.survey import ImageScatter, load_survey
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 SURVEY = load_survey("hits")
+NONE = ImageScatter()
+#: HiTS with images that are just what the headers say.
+EXACT = SURVEY.model_copy(update={"place": NONE, "night": NONE, "exposure": NONE, "sky_to_background": 1.0})
 Y, X = np.mgrid[:STAMP_SIZE, :STAMP_SIZE] - STAMP_SIZE // 2
 
 
@@ -61,7 +65,9 @@ def scenes(n: int, **values: object) -> Scenes:
     """Centred sources without hosts, but for the attributes given."""
     usual: dict[str, object] = dict.fromkeys(Scenes.__dataclass_fields__, 0.0)
     usual |= {"psf": 0, "host": NO_HOST, "host_magnitude": np.inf} | values
-    return Scenes(**{name: np.full(n, value) for name, value in usual.items()})
+    columns: dict[str, Any] = {name: np.full(n, value) for name, value in usual.items()}
+    columns["place"] = Departures.draw(n, NONE, np.random.default_rng(0))
+    return Scenes(**columns)
 
 
 def test_a_stamp_has_the_size_that_the_record_asks_for() -> None:
@@ -118,12 +124,31 @@ def test_a_star_has_unit_flux_at_its_centre(
 
 def test_turning_a_point_spread_function_by_a_right_angle_swaps_its_axes() -> None:
     psf = PsfLibrary("moffat", "train")
-    shape = np.array([int(psf.axis_ratio.argmin())])
-    zero, fwhm = np.zeros(1), np.array([4.0])
-    lying = psf.render(shape, fwhm, zero, zero, zero)[0]
-    standing = psf.render(shape, fwhm, zero, zero, zero + np.pi / 2)[0]
+    shape, zero, fwhm = np.array([3]), np.zeros(1), np.array([4.0])
+    lying = psf.render(shape, fwhm, zero, zero, zero, axis_ratio=0.8)[0]
+    standing = psf.render(shape, fwhm, zero, zero, zero + np.pi / 2, axis_ratio=0.8)[0]
     np.testing.assert_allclose(standing, lying.T, rtol=1e-4)
     assert lying[10, 14] > 1.2 * lying[14, 10]
+
+
+@given(wings=st.floats(-1.5, 0.4), fwhm=st.floats(3.0, 6.0))
+@settings(deadline=None, max_examples=30)
+def test_stronger_wings_are_a_moffat_profile_of_smaller_beta(wings: float, fwhm: float) -> None:
+    psf, zero = PsfLibrary("moffat", "train"), np.zeros(1)
+    shape = np.array([int(psf.flux[:, 0].argmin())])
+    mine = psf.render(shape, np.array([fwhm]), zero, zero, zero, wings=wings)[0]
+    # The first two moments of 1 / variance over a shape's fluxes give its beta: it is Gamma distributed.
+    rate = 1.0 / psf.variance[shape[0]]
+    mean = np.average(rate, weights=psf.flux[shape[0]])
+    variance = np.average((rate - mean) ** 2, weights=psf.flux[shape[0]])
+    flux, shape_variance = moffat(np.array([mean**2 / variance + 1.0 - wings]))
+    scaled = fwhm**2 / FWHM_OF_SIGMA**2 - PIXEL_VARIANCE
+    other = Gaussians.elliptical(
+        flux, shape_variance * scaled / fitted_variance(flux, shape_variance)[:, None], [1.0], [0.0]
+    )
+    theirs = other.render(zero, zero)[0]
+    np.testing.assert_allclose(mine, theirs, atol=0.02 * theirs.max())
+    assert fit_gaussian(mine)[2] == pytest.approx(fwhm, rel=0.015)
 
 
 @pytest.mark.parametrize("family", get_args(Family))
@@ -263,7 +288,7 @@ def test_no_light_is_no_counts() -> None:
 
 def test_a_stars_flux_is_found_in_its_stamps() -> None:
     n = 400
-    imager = Imager(SURVEY, "train", "double_gaussian")
+    imager = Imager(EXACT, "train", "double_gaussian")
     cameras = np.repeat(camera_table(SURVEY.cameras)[:1], n)
     frames = epochs(n, zp=np.linspace(24.5, 25.2, n))
     stamps = imager.render(
@@ -279,16 +304,63 @@ def test_an_empty_stamp_is_sky() -> None:
     n = 300
     cameras = np.repeat(camera_table(SURVEY.cameras)[:1], n)
     sky = np.linspace(80.0, 600.0, n)
-    stamps = Imager(SURVEY, "train").render(
+    stamps = Imager(EXACT, "train").render(
         scenes(n), cameras, np.arange(n), epochs(n, sky=sky), np.full(n, np.inf), np.random.default_rng(2)
     )
     np.testing.assert_allclose(np.median(stamps, axis=(1, 2)), sky, rtol=0.02)
     assert stamps.dtype == np.float32
 
 
+def spread(exposures: int, objects: int, **scatter: ImageScatter) -> NDArray[np.float64]:
+    """Logarithms of the flux of equal stars seen with a scatter, (objects, exposures), four a night."""
+    n = objects * exposures
+    owner = np.repeat(np.arange(objects), exposures)
+    mjd = np.tile(57070.0 + np.arange(exposures) // 4 + 0.07 * (np.arange(exposures) % 4), objects)
+    cameras = np.repeat(camera_table(SURVEY.cameras)[:1], objects)
+    imager, rng = Imager(EXACT.model_copy(update=scatter), "train"), np.random.default_rng(11)
+    none = np.full(objects, np.nan)
+    scene = imager.compose(cameras, np.zeros(objects, bool), none, none, rng)
+    stamps = imager.render(scene, cameras, owner, epochs(n, mjd=mjd), np.full(n, 17.5), rng)
+    return np.log((stamps - 120.0).sum(axis=(1, 2), dtype=float)).reshape(objects, exposures)
+
+
+def test_zero_points_are_off_by_night_and_by_exposure() -> None:
+    error = ImageScatter(zero_point=0.1)
+    by_exposure, by_night = spread(16, 40, exposure=error), spread(16, 40, night=error)
+    size = 0.1 * np.log(10.0) / 2.5
+    assert by_exposure.std(axis=1).mean() == pytest.approx(size, rel=0.1)
+    nights = by_night.reshape(40, 4, 4)
+    assert nights.std(axis=2).mean() < 0.1 * size
+    assert nights.mean(axis=2).std() == pytest.approx(size, rel=0.25)
+    assert spread(16, 40, place=error).std(axis=1).mean() < 0.1 * size
+
+
+def test_widths_scatter_about_the_header_by_place_and_by_exposure() -> None:
+    objects, exposures = 30, 12
+    update = {"place": ImageScatter(fwhm=0.1), "exposure": ImageScatter(fwhm=0.05)}
+    imager, rng = Imager(EXACT.model_copy(update=update), "train"), np.random.default_rng(12)
+    cameras, none = np.repeat(camera_table(SURVEY.cameras)[:1], objects), np.full(objects, np.nan)
+    scene = imager.compose(cameras, np.zeros(objects, bool), none, none, rng)
+    owner = np.repeat(np.arange(objects), exposures)
+    magnitudes = np.full(len(owner), 18.0)
+    stamps = imager.render(scene, cameras, owner, epochs(len(owner)), magnitudes, rng)
+    width = np.log([fit_gaussian(stamp - 120.0)[2] for stamp in stamps]).reshape(objects, exposures)
+    assert np.median(width) == pytest.approx(np.log(SURVEY.fwhm(1.3) / 0.27), abs=0.05)
+    assert width.mean(axis=1).std() == pytest.approx(0.1, rel=0.3)
+    assert width.std(axis=1).mean() == pytest.approx(0.05, rel=0.2)
+
+
+def test_ellipticities_of_departures_are_turned_and_sized_as_their_components() -> None:
+    none, component = np.zeros(3), np.array([0.1, -0.1, 0.0])
+    stretched = Departures(none, component, np.array([0.0, 0.0, 0.2]), none, none, none)
+    np.testing.assert_allclose(stretched.axis_ratio, [0.9, 0.9, 0.8])
+    np.testing.assert_allclose(stretched.angle, [0.0, np.pi / 2, np.pi / 4])
+    np.testing.assert_allclose((stretched + stretched).e1, 2.0 * component)
+
+
 def test_a_host_stays_where_it_is_while_the_seeing_changes() -> None:
     n = 40
-    imager = Imager(SURVEY, "train")
+    imager = Imager(EXACT, "train")
     host = int(np.argmin(np.abs(imager.hosts.magnitude - 19.5)))
     scene = scenes(1, host=host, host_magnitude=19.5, host_x=3.0, host_y=-2.0)
     stamps = imager.render(
@@ -305,7 +377,7 @@ def test_a_host_stays_where_it_is_while_the_seeing_changes() -> None:
 
 def test_stamps_that_wander_fill_the_central_pixel_and_others_stay() -> None:
     n = 300
-    imager, rng = Imager(SURVEY, "train"), np.random.default_rng(6)
+    imager, rng = Imager(EXACT, "train"), np.random.default_rng(6)
     owner = np.repeat([0, 1], n // 2)
     scene = scenes(2, wander=np.array([0.0, 1.0]), x=0.4)
     stamps = imager.render(scene, camera_table(SURVEY.cameras)[:2], owner, epochs(n), np.full(n, 17.5), rng)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -10,9 +12,13 @@ from scipy.stats import ks_2samp
 
 from astroreel.classes import CLASSES
 from astroreel.errors import UserError
+from astroreel.lightcurves.partition import Split
+from astroreel.photometry.detection import first_detection
+from astroreel.photometry.optimal import PSF_WIDTH, photometry
 from astroreel.sequences import simulate as module
+from astroreel.sequences.prepare import Preparation, background_noise
 from astroreel.sequences.record import MIN_EPOCHS, SequenceSet
-from astroreel.sequences.simulate import EPOCHS_BEFORE_ALERT, SimulationConfig, simulate
+from astroreel.sequences.simulate import EPOCHS_BEFORE_ALERT, PROFILE_WIDTH, SimulationConfig, simulate
 from astroreel.survey.conditions import ConditionsTable
 from astroreel.survey.forecast import generate_conditions
 from astroreel.survey.survey import load_survey
@@ -48,9 +54,15 @@ def starts(sequences: SequenceSet, conditions: ConditionsTable) -> NDArray[np.in
     return np.array([np.searchsorted(mjd[f], t) for f, t in zip(fields, first, strict=True)])
 
 
+def border(sequences: SequenceSet) -> NDArray[np.float32]:
+    """The outermost pixels of every frame, (M, 84)."""
+    stamps = sequences.stamps
+    return np.concatenate([stamps[:, 0], stamps[:, -1], stamps[:, :, 0], stamps[:, :, -1]], axis=1)
+
+
 def excess(sequences: SequenceSet) -> NDArray[np.float64]:
-    """Light above the sky in the middle 11 by 11 pixels of every frame [ADU], (M,)."""
-    middle = sequences.stamps[:, 5:16, 5:16] - sequences.epochs["sky"][:, None, None]
+    """Light above the border in the middle 11 by 11 pixels of every frame [ADU], (M,)."""
+    middle = sequences.stamps[:, 5:16, 5:16] - border(sequences).mean(axis=1)[:, None, None]
     return middle.sum(axis=(1, 2), dtype=float)
 
 
@@ -69,18 +81,21 @@ def test_every_sequence_is_a_run_of_its_fields_good_exposures(
 def test_stamps_are_finite_and_not_above_saturation(sequences: SequenceSet) -> None:
     brightest = sequences.stamps.max(axis=(1, 2))
     assert np.isfinite(sequences.stamps).all()
-    assert (brightest <= np.float32(sequences.objects["saturate"])[sequences.owner]).all()
+    assert (brightest <= sequences.objects["saturate"].astype(np.float32)[sequences.owner]).all()
 
 
 def test_borders_of_lone_sources_are_sky_with_its_noise(sequences: SequenceSet) -> None:
     faint = (truth_of(sequences)["host"] == "") & (truth_of(sequences)["magnitude"] > 21.0)
     lone = sequences.select(faint)
-    border = lone.stamps[:, 0]
-    gain, rdnoise = (lone.objects[name][lone.owner] for name in ("gain", "rdnoise"))
-    noise = np.sqrt(lone.epochs["sky"] / gain + (rdnoise / gain) ** 2)
-    pull = (border - lone.epochs["sky"][:, None]) / noise[:, None]
-    assert pull.mean() == pytest.approx(0.0, abs=0.03)
+    level = border(lone).mean(axis=1)
+    noise = background_noise(lone)
+    pull = (border(lone) - level[:, None]) / noise[:, None]
     assert pull.std() == pytest.approx(1.0, abs=0.02)
+    ratio = level / lone.epochs["sky"]
+    assert np.median(ratio) == pytest.approx(SURVEY.sky_to_background, abs=0.003)
+    scatter = [getattr(SURVEY, part).sky for part in ("place", "night", "exposure")]
+    by_noise = np.median(noise / lone.epochs["sky"]) / np.sqrt(84.0)
+    assert ratio.std() == pytest.approx(np.hypot(np.linalg.norm(scatter), by_noise), rel=0.15)
 
 
 def test_classes_are_equal_to_within_one(conditions: ConditionsTable) -> None:
@@ -103,8 +118,27 @@ def test_magnitudes_can_be_measured_back(sequences: SequenceSet) -> None:
     stars = sequences.select(bright)
     measured = stars.epochs["zp"] - 2.5 * np.log10(excess(stars) / stars.epochs["exptime"])
     difference = measured - truth["magnitude"][bright][stars.owner]
-    assert np.median(difference) == pytest.approx(0.02, abs=0.03)  # the wings beyond 11 pixels
-    assert np.abs(difference).max() < 0.3
+    assert np.median(difference) == pytest.approx(0.05, abs=0.03)  # the wings beyond 11 pixels
+    assert np.percentile(np.abs(difference), 99.0) < 0.3
+
+
+def test_bright_constant_stars_scatter_as_those_of_hits_and_nights_share_a_part(
+    sequences: SequenceSet,
+) -> None:
+    """382 real ones, g 17.8 to 19.6: 2.1 % in all; 1.7 % within nights and 1.7 % between them.
+
+    Their seeing is 1.05 to 1.9 arcsec (5 and 95 %); a season made up may have much less even ones.
+    """
+    truth = truth_of(sequences)
+    bright = (sequences.labels == "non_variable") & (truth["host"] == "")
+    stars = sequences.select(bright & (truth["magnitude"] > 17.8) & (truth["magnitude"] < 19.6))
+    curves = photometry(stars, Preparation())
+    curves.flux[(stars.epochs["seeing"] < 1.05) | (stars.epochs["seeing"] > 1.6)] = np.nan
+    flux, mjd = curves.padded(np.log(curves.flux)), curves.padded(curves.mjd)
+    assert np.median(np.nanstd(flux, axis=1)) == pytest.approx(0.021, abs=0.004)
+    change, elapsed = np.diff(flux, axis=1), np.diff(mjd, axis=1)
+    within, between = change[elapsed < 0.4], change[elapsed > 0.4]
+    assert np.nanstd(within) < 0.9 * np.nanstd(between)
 
 
 # Windows
@@ -133,7 +167,19 @@ def test_an_asteroid_shines_once_at_an_alert_that_suits_its_start(
     shines = asteroids.position == alert[asteroids.owner]
     light = excess(asteroids)
     assert light[shines].min() > 800.0
-    assert np.abs(light[~shines]).max() < 800.0
+    assert np.percentile(np.abs(light[~shines]), 99.0) < 800.0
+
+
+def test_alerts_are_where_the_photometry_that_cuts_real_sequences_detects(
+    conditions: ConditionsTable,
+) -> None:
+    assert PROFILE_WIDTH == PSF_WIDTH
+    config = SimulationConfig(host_fraction_supernova=0.0)
+    rng = np.random.default_rng(13)
+    made = simulate(SURVEY, conditions, 200, "train", config, rng, classes=("supernova",), windowed=False)
+    late = first_detection(photometry(made, Preparation()), made.epochs["seeing"]) - truth_of(made)["alert"]
+    assert np.mean(late == 0) > 0.7
+    assert np.mean(np.abs(late) <= 1) > 0.8
 
 
 @pytest.mark.parametrize("label", CLASSES[1:])
@@ -188,7 +234,7 @@ def test_a_galaxys_light_is_its_hosts(sequences: SequenceSet) -> None:
 
 
 def test_sets_share_no_template_host_or_point_spread_function(conditions: ConditionsTable) -> None:
-    splits = ("train", "valid", "test", "target")
+    splits: tuple[Split, ...] = get_args(Split)
     made = [simulate(SURVEY, conditions, 210, s, CONFIG, np.random.default_rng(5)) for s in splits]
     for column in ("template", "host", "psf"):
         names = [set(truth_of(one)[column]) - {""} for one in made]

@@ -15,7 +15,7 @@ from astroreel.survey.camera import Camera, camera_table
 from astroreel.survey.conditions import CONDITIONS_DTYPE, EPOCH_DTYPE, ConditionsTable
 from astroreel.survey.depth import limiting_magnitude
 from astroreel.survey.forecast import generate_conditions, perturb
-from astroreel.survey.survey import Survey, load_survey, survey_names
+from astroreel.survey.survey import ImageScatter, Survey, load_survey, survey_names
 
 COLUMNS = CONDITIONS_DTYPE.names or ()
 
@@ -172,7 +172,7 @@ class TestDepth:
 
     def test_the_offset_from_the_depth_that_hits_measured_is_the_one_documented(self, hits: Survey) -> None:
         seeing, sky, zp, exptime, measured = self.NIGHTS.T
-        formula = limiting_magnitude(seeing * hits.seeing_to_fwhm / 0.27, sky, zp, exptime, 3.95, 6.0)
+        formula = limiting_magnitude(hits.fwhm(seeing) / 0.27, sky, zp, exptime, 3.95, 6.0)
         assert np.median(measured - formula) == pytest.approx(hits.weather.depth_offset, abs=0.1)
 
     @given(
@@ -210,6 +210,28 @@ class TestSurvey:
         assert np.median(cameras["rdnoise"]) == pytest.approx(6.0, abs=0.1)
         assert cameras["gain"].min() == pytest.approx(3.74, abs=0.01)
         assert cameras["saturate"].max() == pytest.approx(51_300, abs=100)
+
+    # Seeing in the headers and median FWHM of Gaussian fits to bright stars [arcsec], by bins of seeing.
+    @pytest.mark.parametrize(
+        ("seeing", "fwhm"), [(1.05, 0.86), (1.24, 1.07), (1.44, 1.29), (1.62, 1.49), (1.89, 1.70)]
+    )
+    def test_stars_of_hits_are_narrower_than_their_headers_say(
+        self, hits: Survey, seeing: float, fwhm: float
+    ) -> None:
+        assert float(hits.fwhm(seeing)) == pytest.approx(fwhm, rel=0.03)
+
+    def test_a_star_has_a_width_at_any_seeing_and_more_at_a_worse_one(self, hits: Survey) -> None:
+        seeing = np.geomspace(0.05, 5.0, 500)
+        width = hits.fwhm(seeing)
+        assert width.min() > 0.0
+        assert (np.diff(width) > 0.0).all()
+        assert (width < seeing).all()
+
+    def test_a_survey_that_gives_no_scatter_has_none(self, hits: Survey) -> None:
+        plain = hits.model_dump(exclude={"place", "night", "exposure", "sky_to_background", "seeing_excess"})
+        survey = Survey.model_validate(plain)
+        assert survey.place == survey.night == survey.exposure == ImageScatter(fwhm=0.0)
+        np.testing.assert_allclose(survey.fwhm(2.0), 2.0 * survey.seeing_to_fwhm)
 
     def test_an_unknown_name_is_refused_with_the_choices(self) -> None:
         with pytest.raises(UserError, match="unknown survey 'atlas': choose from hits, lsst, ztf"):
@@ -307,8 +329,9 @@ class TestForecast:
         shifted = perturb(season, hits, seeing_factor=1.3, sky_factor=1.5)
         np.testing.assert_allclose(shifted.rows["seeing"], 1.3 * season.rows["seeing"])
         np.testing.assert_allclose(shifted.rows["sky"], 1.5 * season.rows["sky"])
-        # The background dominates: noise goes as the seeing and the root of the sky.
-        expected = -2.5 * np.log10(1.3 * np.sqrt(1.5))
+        # The background dominates: noise goes as the width of a star and the root of the sky.
+        wider = hits.fwhm(shifted.rows["seeing"]) / hits.fwhm(season.rows["seeing"])
+        expected = -2.5 * np.log10(wider * np.sqrt(1.5))
         change = shifted.rows["limmag"] - season.rows["limmag"]
         np.testing.assert_allclose(change, expected, atol=0.06)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from astroreel.images.departures import Departures
 from astroreel.images.detector import expose
 from astroreel.images.galaxy import HostLibrary
 from astroreel.images.gaussians import STAMP_SIZE, Gaussians
@@ -18,18 +19,23 @@ from astroreel.survey.survey import Survey
 #: `Scenes.host` of an object that has none.
 NO_HOST = -1
 
+#: Time between two exposures that a day must lie in [d].
+_DAYTIME = 0.4
+
 #: Frames drawn at once: few enough that the arrays stay in a core's cache.
 _BLOCK = 256
 
 
 @dataclass(frozen=True)
 class Scenes:
-    """What n objects keep through their sequences, all arrays (n,).
+    """What n objects keep through their sequences, all of length n.
 
     Attributes
     ----------
     psf
         Index of the point spread function's shape.
+    place
+        How images at the object's place depart from the headers, in all exposures alike.
     host
         Index of the galaxy, :data:`NO_HOST` for none.
     host_angle
@@ -45,6 +51,7 @@ class Scenes:
     """
 
     psf: NDArray[np.int64]
+    place: Departures
     host: NDArray[np.int64]
     host_angle: NDArray[np.float64]
     host_x: NDArray[np.float64]
@@ -64,7 +71,7 @@ class Imager:
     Parameters
     ----------
     survey
-        Gives the width of a point spread function for a seeing.
+        Gives the width of a point spread function for a seeing, and how images scatter about headers.
     split
         The set that the stamps are for: two sets share no point spread function and no host.
     psf_family
@@ -78,7 +85,7 @@ class Imager:
     ) -> None:
         self.psfs = PsfLibrary(psf_family, split)
         self.hosts = HostLibrary(split)
-        self._seeing_to_fwhm = survey.seeing_to_fwhm
+        self._survey = survey
         self._noise_correlation = noise_correlation
 
     def compose(
@@ -112,6 +119,7 @@ class Imager:
         host_magnitude = np.where(host == NO_HOST, np.inf, self.hosts.magnitude[host])
         return Scenes(
             psf=rng.integers(len(self.psfs), size=n),
+            place=Departures.draw(n, self._survey.place, rng),
             host=host,
             host_angle=host_angle,
             host_x=np.where(is_galaxy, 0.0, host_x),
@@ -140,27 +148,31 @@ class Imager:
         scenes, cameras
             (n,) objects and the detectors that they fall on.
         owner
-            (M,) index of the object in each frame.
+            (M,) index of the object in each frame, the frames of an object together and in order of time.
         epochs
             (M,) of EPOCH_DTYPE.
         magnitudes
             (M,) magnitude of the point source [mag], inf for no light.
         rng
-            Source of the noise and of the centring.
+            Source of the noise, of the centring and of the exposures' departures from their headers.
         """
         x = _wandering(scenes.x, scenes.wander, owner, rng)
         y = _wandering(scenes.y, scenes.wander, owner, rng)
-        # Wind and tracking stretch every exposure another way, while a galaxy keeps its direction.
-        psf_angle = _any_angle(len(owner), rng)
-        fwhm = epochs["seeing"] * self._seeing_to_fwhm / cameras["pixscale"][owner]
-        flux = counts(magnitudes, epochs["zp"], epochs["exptime"])
-        host_flux = counts(scenes.host_magnitude[owner], epochs["zp"], epochs["exptime"])
+        departures = self._departures(scenes, owner, epochs["mjd"], rng)
+        fwhm = self._survey.fwhm(epochs["seeing"]) * np.exp(departures.fwhm) / cameras["pixscale"][owner]
+        sky = epochs["sky"] * self._survey.sky_to_background * np.exp(departures.sky)
+        zp = epochs["zp"] + departures.zero_point
+        flux = counts(magnitudes, zp, epochs["exptime"])
+        host_flux = counts(scenes.host_magnitude[owner], zp, epochs["exptime"])
+        psfs = self.psfs.gaussians(
+            scenes.psf[owner], fwhm, departures.angle, departures.axis_ratio, departures.wings
+        )
 
         stamps = np.empty((len(owner), STAMP_SIZE, STAMP_SIZE), np.float32)
         for block in _blocks(len(owner)):
             who, camera = owner[block], cameras[owner[block]]
             light = np.zeros((len(who), STAMP_SIZE, STAMP_SIZE), np.float32)
-            psf = self.psfs.gaussians(scenes.psf[who], fwhm[block], psf_angle[block])
+            psf = psfs.select(block)
             lit = np.flatnonzero(flux[block])
             _add(light, lit, psf.select(lit), x[block], y[block], flux[block])
 
@@ -171,7 +183,7 @@ class Imager:
             _add(light, lit, psf.select(lit).convolve(galaxy), host_x, host_y, host_flux[block])
             stamps[block] = expose(
                 light,
-                epochs["sky"][block],
+                sky[block],
                 camera["gain"],
                 camera["rdnoise"],
                 camera["saturate"],
@@ -179,6 +191,20 @@ class Imager:
                 self._noise_correlation,
             )
         return stamps
+
+    def _departures(
+        self,
+        scenes: Scenes,
+        owner: NDArray[np.int64],
+        mjd: NDArray[np.float64],
+        rng: np.random.Generator,
+    ) -> Departures:
+        night = _nights(owner, mjd)
+        return (
+            scenes.place.select(owner)
+            + Departures.draw(int(night[-1]) + 1, self._survey.night, rng).select(night)
+            + Departures.draw(len(owner), self._survey.exposure, rng)
+        )
 
     def _choose_hosts(
         self,
@@ -224,6 +250,12 @@ def _wandering(
 
 def _in_a_pixel(n: int, rng: np.random.Generator) -> NDArray[np.float64]:
     return rng.uniform(-0.5, 0.5, n)
+
+
+def _nights(owner: NDArray[np.int64], mjd: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Number of the night of each frame, (M,); no two objects share a night."""
+    begins = (np.diff(owner) != 0) | (np.abs(np.diff(mjd)) > _DAYTIME)
+    return np.concatenate([[0], np.cumsum(begins)])
 
 
 def _any_angle(n: int, rng: np.random.Generator) -> NDArray[np.float64]:

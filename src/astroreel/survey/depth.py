@@ -24,7 +24,7 @@ def limiting_magnitude(
     ADU solves S = n sqrt(S / gain + 4 pi s^2 (sky / gain + (rdnoise / gain)^2)).
 
     On the 1,341 g exposures of HiTS 2015 with a zero point, the survey's own figure (LIMIT_MAG_EA5,
-    from the scatter of empty apertures) is 0.43 mag brighter in the median, and scatters by 0.6 mag.
+    from the scatter of empty apertures) is 0.42 mag brighter in the median, and scatters by 0.6 mag (robust).
 
     Parameters
     ----------

@@ -110,5 +110,5 @@ def _formula_depth(survey: Survey, rows: NDArray[np.void]) -> NDArray[np.float64
     """Limiting magnitude on a detector of median gain and read noise."""
     cameras = camera_table(survey.cameras)
     pixscale, gain, rdnoise = (float(np.median(cameras[name])) for name in ("pixscale", "gain", "rdnoise"))
-    fwhm = rows["seeing"] * survey.seeing_to_fwhm / pixscale
+    fwhm = survey.fwhm(rows["seeing"]) / pixscale
     return limiting_magnitude(fwhm, rows["sky"], rows["zp"], rows["exptime"], gain, rdnoise)

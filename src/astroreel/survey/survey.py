@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -109,6 +111,30 @@ class Weather(_Config):
     depth_offset: float = 0.0
 
 
+class ImageScatter(_Config):
+    """Standard deviations of what a header does not tell of an image.
+
+    Attributes
+    ----------
+    fwhm
+        Of the logarithm of a star's FWHM.
+    ellipticity
+        Of each of the two components of a star's ellipticity.
+    wings
+        Of the exponent beta of a Moffat profile; see `PsfLibrary.gaussians` for other profiles.
+    sky
+        Of the logarithm of the sky level.
+    zero_point
+        Of the zero point [mag].
+    """
+
+    fwhm: float = Field(0.0, ge=0, le=0.5)
+    ellipticity: float = Field(0.0, ge=0, le=0.3)
+    wings: float = Field(0.0, ge=0, le=1.5)
+    sky: float = Field(0.0, ge=0, le=0.5)
+    zero_point: float = Field(0.0, ge=0, le=0.5)
+
+
 class Survey(_Config):
     """One survey in one band.
 
@@ -122,13 +148,18 @@ class Survey(_Config):
         Usual exposure time [s]; also the reference that stamps are brought to.
     reference_zp
         Zero point that stamps are brought to [mag].
-    seeing_to_fwhm
-        FWHM of a Gaussian fit to a star over the seeing that an exposure's header gives.
+    seeing_to_fwhm, seeing_excess
+        See :meth:`fwhm`; the excess is in arcsec.
     max_seeing
         Exposures with a larger seeing are left out [arcsec].
     magnitude_limits
         Magnitude of the brightest unsaturated stars, and that at which the simulated numbers are cut
         to half (thesis section 3.1.2, m_cutoff) [mag].
+    sky_to_background
+        Level of a stamp's background over the sky that an exposure's header gives.
+    place, night, exposure
+        How images scatter about their headers: by the place in the focal plane, the same in all
+        exposures; from night to night; and from exposure to exposure.
     cameras
         The detectors.
     schedule, weather
@@ -140,8 +171,13 @@ class Survey(_Config):
     exptime: float = Field(gt=0)
     reference_zp: float = Field(gt=0)
     seeing_to_fwhm: float = Field(gt=0)
+    seeing_excess: float = Field(0.0, ge=0)
     max_seeing: float = Field(gt=0)
     magnitude_limits: tuple[float, float]
+    sky_to_background: float = Field(1.0, gt=0)
+    place: ImageScatter = ImageScatter()
+    night: ImageScatter = ImageScatter()
+    exposure: ImageScatter = ImageScatter()
     cameras: tuple[Camera, ...] = Field(min_length=1)
     schedule: Schedule
     weather: Weather
@@ -152,6 +188,15 @@ class Survey(_Config):
         if not limits[0] < limits[1]:
             raise ValueError("must rise")
         return limits
+
+    def fwhm(self, seeing: ArrayLike) -> NDArray[np.float64]:
+        """FWHM [arcsec] of the Gaussian that fits a star, for the seeing in its exposure's header [arcsec].
+
+        ``seeing_to_fwhm * sqrt(seeing^2 - seeing_excess^2)``: a pipeline may count in a width that no
+        star has. Of a seeing not far above the excess no more than half is taken for it.
+        """
+        squared = np.square(np.asarray(seeing, dtype=float))
+        return self.seeing_to_fwhm * np.sqrt(np.maximum(squared - self.seeing_excess**2, 0.25 * squared))
 
 
 def survey_names() -> tuple[str, ...]:
