@@ -52,7 +52,7 @@ if __name__ == "__main__":
                     done,
                     reporter,
                 )
-                classifier.save(folder / name / "rcnn")
+                classifier.to_bundle(folder / name / "rcnn")
                 real = training_rows(
                     measured.curves.select(which), measured.labels[which], forest_config.truncations, rng
                 )

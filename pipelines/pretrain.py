@@ -5,13 +5,14 @@ Stopped and started again, it goes on from its last checkpoint.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
-import torch
 from stage import CHECKPOINTS, DATA, MODELS, stage
 
 from astroreel.classes import class_indices
 from astroreel.files import read_json
-from astroreel.models.networks import build, network_config
+from astroreel.models.networks import build
 from astroreel.models.rcnn import RcnnClassifier
 from astroreel.sequences.prepare import prepare
 from astroreel.sequences.store import load_store
@@ -26,14 +27,13 @@ if __name__ == "__main__":
         valid = load_store(DATA / "simulated" / "valid")
         train_set = prepare(load_store(DATA / "simulated" / "train"), preparation)
         valid_set = prepare(valid, preparation)
-        torch.manual_seed(config.seed)
-        network = build(network_config(best["network"]))
+        network = build(best["network"], config.seed)
         checkpoint = CHECKPOINTS / f"{run.key}.safetensors"
         with run.progress("pretrain") as progress:
             result = train(network, train_set, valid_set, config, run.reporter, checkpoint, progress)
-        classifier = RcnnClassifier(network, preparation)
-        last = np.log(classifier.predict(valid)[valid.offsets[1:] - 1])
-        classifier.temperature = fit_temperature(last, class_indices(valid.labels))
-        classifier.save(MODELS / "pretrained")
-        run.reporter.metrics({"best_valid_loss": result.best_loss, "temperature": classifier.temperature})
+        cold = RcnnClassifier(network, preparation)
+        last = np.log(cold.predict(valid)[valid.offsets[1:] - 1])
+        temperature = fit_temperature(last, class_indices(valid.labels))
+        replace(cold, temperature=temperature).to_bundle(MODELS / "pretrained")
+        run.reporter.metrics({"best_valid_loss": result.best_loss, "temperature": temperature})
         checkpoint.unlink(missing_ok=True)

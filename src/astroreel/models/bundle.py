@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,7 +116,7 @@ def load_bundle(path: Path) -> Bundle:
     return Bundle(
         kind=manifest["kind"],
         weights=weights,
-        architecture=_json(path / ARCHITECTURE, content[ARCHITECTURE]),
+        architecture=_object(path / ARCHITECTURE, content[ARCHITECTURE]),
         preparation=preparation,
         temperature=_temperature(path / CALIBRATION, content[CALIBRATION]),
         digest=hashlib.sha256(manifest_bytes).hexdigest(),
@@ -176,9 +177,15 @@ def _json(path: Path, content: bytes) -> Any:
         raise UserError(f"{path}: not valid JSON ({error})") from error
 
 
+def _object(path: Path, content: bytes) -> dict[str, Any]:
+    value = _json(path, content)
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: {value!r:.40}: expected names and values")
+    return value
+
+
 def _temperature(path: Path, content: bytes) -> float:
-    calibration = _json(path, content)
-    temperature = calibration.get("temperature") if isinstance(calibration, dict) else None
-    if not isinstance(temperature, int | float) or not temperature > 0:
+    temperature = _object(path, content).get("temperature")
+    if not isinstance(temperature, int | float) or not 0 < temperature < math.inf:
         raise UserError(f"{path}: temperature {temperature!r}: expected a number above 0")
     return float(temperature)

@@ -1,14 +1,13 @@
-"""The compact member: strided convolutions of one frame, then gated recurrent units."""
+"""A small convolutional network: few, strided convolutions of every frame, then a GRU."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor
+from torch import Tensor, nn
 
-from astroreel.models.per_frame import PerFrameNetwork, convolutions, in_noise
+from astroreel.models.recurrent import RecurrentNetwork, compress
 
 
 class CompactConfig(BaseModel):
@@ -17,33 +16,48 @@ class CompactConfig(BaseModel):
     Attributes
     ----------
     filters
-        Channels of the first convolution; the next ones have two and four times as many.
+        Channels of the first convolution; the next two have twice as many.
     features
-        Length of a frame's vector.
+        Numbers that the convolutions leave of a frame.
     units, layers
-        Size and number of the GRU layers.
+        Of the GRU.
     dropout
-        Rate before the head.
+        Rate at the GRU's outputs.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Literal["compact"] = "compact"
     filters: int = Field(16, ge=1)
-    features: int = Field(64, ge=1)
+    features: int = Field(24, ge=1)
     units: int = Field(96, ge=1)
-    layers: int = Field(2, ge=1)
+    layers: int = Field(1, ge=1)
     dropout: float = Field(0.1, ge=0, lt=1)
 
 
-class CompactNetwork(PerFrameNetwork):
-    """Sees a stamp as the inverse hyperbolic sine of its pixels in units of the background noise."""
+class CompactNetwork(RecurrentNetwork):
+    """A strided and two depthwise convolutions (21 to 11 to 6 to 3 pixels) of the compressed stamp."""
 
     def __init__(self, config: CompactConfig) -> None:
-        super().__init__(config.features, config.units, config.layers, config.dropout)
+        super().__init__(config.features, 0, config.units, config.layers, config.dropout)
         self.config = config
-        self.convolutions = convolutions(config.filters, config.features)
+        filters = config.filters
+        self.convolutions = nn.Sequential(
+            nn.Conv2d(1, filters, 5, stride=2, padding=2),
+            nn.ReLU(),
+            *_depthwise(filters, 2 * filters),
+            *_depthwise(2 * filters, 2 * filters),
+            nn.Flatten(),
+            nn.Linear(9 * 2 * filters, config.features),
+        )
 
-    def encode(self, stamps: Tensor, conditions: Tensor) -> Tensor:
-        encoded: Tensor = self.convolutions(torch.asinh(in_noise(stamps, conditions))[:, None])
-        return encoded
+    def encode(self, stamps: Tensor, noise: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
+        image = compress(stamps / noise[:, None, None])[:, None]
+        features = self.convolutions(image)
+        return features, features.new_empty(len(features), 0)
+
+
+def _depthwise(channels: int, filters: int) -> tuple[nn.Module, ...]:
+    """A convolution of each channel by itself at stride 2, then a mixture of the channels."""
+    alone = nn.Conv2d(channels, channels, 3, stride=2, padding=1, groups=channels)
+    return alone, nn.Conv2d(channels, filters, 1), nn.ReLU()

@@ -22,7 +22,7 @@ class SequenceNetwork(nn.Module, ABC):
     Attributes
     ----------
     config
-        What the network was built from; with the weights, all that a bundle needs.
+        What the network was built from; its ``name`` and the rest are the bundle's architecture.
     """
 
     config: BaseModel

@@ -1,11 +1,12 @@
-"""The members of the RCNN family, by name."""
+"""The networks there are, by name."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from pydantic import Field, TypeAdapter, ValidationError
+import torch
+from pydantic import BaseModel, ValidationError
 
 from astroreel.errors import UserError
 from astroreel.models.compact import CompactConfig, CompactNetwork
@@ -13,33 +14,44 @@ from astroreel.models.interface import SequenceNetwork
 from astroreel.models.photometric import PhotometricConfig, PhotometricNetwork
 from astroreel.models.thesis import ThesisConfig, ThesisNetwork
 
-NetworkConfig = Annotated[
-    CompactConfig | PhotometricConfig | ThesisConfig,
-    Field(discriminator="name"),
-]
+_NETWORKS: Mapping[str, tuple[type[BaseModel], Callable[[Any], SequenceNetwork]]] = {
+    "thesis": (ThesisConfig, ThesisNetwork),
+    "compact": (CompactConfig, CompactNetwork),
+    "photometric": (PhotometricConfig, PhotometricNetwork),
+}
 
-_ADAPTER: TypeAdapter[CompactConfig | PhotometricConfig | ThesisConfig] = TypeAdapter(NetworkConfig)
-NAMES = ("compact", "photometric", "thesis")
+NETWORKS = tuple(_NETWORKS)
 
 
-def network_config(values: Mapping[str, Any]) -> CompactConfig | PhotometricConfig | ThesisConfig:
-    """Check the parameters of a member; raises `UserError` naming the key, the value and the choices."""
-    if values.get("name") not in NAMES:
-        raise UserError(f"unknown network {values.get('name')!r}: choose from {', '.join(NAMES)}")
+def build(architecture: Mapping[str, Any], seed: int = 0) -> SequenceNetwork:
+    """A new network.
+
+    Parameters
+    ----------
+    architecture
+        ``name``, one of :data:`NETWORKS`, and parameters of that network's config; the rest of them
+        take their defaults.
+    seed
+        Seed of the first weights.
+
+    Raises
+    ------
+    UserError
+        Where the name or a parameter is unknown, or a value out of range.
+    """
+    name = str(architecture.get("name"))
+    if name not in _NETWORKS:
+        raise UserError(f"unknown network {name!r}: choose from {', '.join(NETWORKS)}")
+    config_class, network = _NETWORKS[name]
     try:
-        return _ADAPTER.validate_python(dict(values))
+        config = config_class.model_validate(dict(architecture))
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"][1:])
-        raise UserError(f"network.{key}: {first['msg']}, not {first['input']!r}") from error
-
-
-def build(config: CompactConfig | PhotometricConfig | ThesisConfig) -> SequenceNetwork:
-    """A member with fresh weights, drawn from torch's generator."""
-    match config:
-        case CompactConfig():
-            return CompactNetwork(config)
-        case PhotometricConfig():
-            return PhotometricNetwork(config)
-        case ThesisConfig():
-            return ThesisNetwork(config)
+        key = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"network {name}: {key}: {first['msg']}, not {first['input']!r:.80}") from error
+    # PyTorch draws first weights from its global generator, so that is borrowed and given back.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        built = network(config)
+    # With channels last in memory, convolutions take two thirds of the time.
+    return built.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

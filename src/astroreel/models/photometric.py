@@ -1,67 +1,94 @@
-"""The photometric member: learned photometry of the linear stamp beside a small convolutional branch.
-
-A convolution of squashed pixels sees shapes well and one per cent of a flux badly; a weighted sum of
-linear pixels does the opposite. The weights are Gaussians as wide as the seeing times a learned factor,
-normalised as optimal photometry is (thesis equation 2.9, uniform variance).
-"""
+"""A network that measures: learned photometry of each frame beside a small convolutional look."""
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
+from torch.nn import functional
 
-from astroreel.models.per_frame import PerFrameNetwork, convolutions, in_noise
+from astroreel.models.recurrent import RecurrentNetwork, compress
 from astroreel.sequences.prepare import CONDITIONS
 from astroreel.sequences.record import STAMP_SIZE
 
-_FWHM_TO_SIGMA = 0.42466
-_SCALES = (0.6, 0.9, 1.3, 2.5)
-#: Magnitude-like units: natural logarithms of counts run over about ten.
-_BRIGHT = 4.0
-_FAINT = 6.0
+#: Standard deviations [pixel] of the narrowest and the widest Gaussian that masks start as.
+_NARROWEST, _WIDEST = 1.0, 6.0
+
+#: Where the compression turns from linear to logarithmic at first [ADU]: about a pixel's noise.
+_FIRST_KNEE = 8.0
+
+_LOOK = 32
 
 
 class PhotometricConfig(BaseModel):
-    """Parameters of `PhotometricNetwork`; as in `CompactConfig`."""
+    """Parameters of `PhotometricNetwork`.
+
+    Attributes
+    ----------
+    masks
+        Number of weighted sums over the stamp.
+    filters
+        Channels of the first convolution; the next two have twice as many.
+    units, layers
+        Of the GRU.
+    dropout
+        Rate at the GRU's outputs.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Literal["photometric"] = "photometric"
-    filters: int = Field(12, ge=1)
-    features: int = Field(48, ge=1)
-    units: int = Field(96, ge=1)
+    masks: int = Field(24, ge=2)
+    filters: int = Field(8, ge=1)
+    units: int = Field(128, ge=1)
     layers: int = Field(2, ge=1)
     dropout: float = Field(0.1, ge=0, lt=1)
 
 
-class PhotometricNetwork(PerFrameNetwork):
-    """Each weight gives a flux, told twice: in counts and in units of its own background error."""
+class PhotometricNetwork(RecurrentNetwork):
+    """Sums over the stamp under learned weights that depend on the seeing, and a convolutional look.
+
+    The sums are linear in the flux, as optimal photometry is (Naylor 1998), and only then compressed;
+    half of the weights start as Gaussians, half at random. The look is at the stamp in units of its
+    noise, for what a sum cannot tell: shapes, neighbours, artefacts.
+    """
 
     def __init__(self, config: PhotometricConfig) -> None:
-        super().__init__(config.features + 2 * len(_SCALES), config.units, config.layers, config.dropout)
+        super().__init__(config.masks, _LOOK, config.units, config.layers, config.dropout)
         self.config = config
-        self.convolutions = convolutions(config.filters, config.features)
-        self.log_scales = nn.Parameter(torch.log(torch.tensor(_SCALES)))
-        axis = torch.arange(STAMP_SIZE) - (STAMP_SIZE - 1) / 2
-        self.register_buffer("radius2", (axis[:, None] ** 2 + axis**2).flatten(), persistent=False)
+        self.masks = nn.Parameter(_first_masks(config.masks))
+        self.masks_by_seeing = nn.Parameter(0.003 * torch.randn(config.masks, STAMP_SIZE**2))
+        self.log_knee = nn.Parameter(torch.full((config.masks,), math.log(_FIRST_KNEE)))
+        filters = config.filters
+        self.look = nn.Sequential(
+            nn.Conv2d(1, filters, 3, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(filters, 2 * filters, 3, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(2 * filters, 2 * filters, 3, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(9 * 2 * filters, _LOOK),
+            nn.ReLU(),
+        )
 
-    radius2: Tensor
-
-    def encode(self, stamps: Tensor, conditions: Tensor) -> Tensor:
-        shape = self.convolutions(torch.asinh(in_noise(stamps, conditions))[:, None])
-        return torch.cat([shape, *self._photometry(stamps, conditions)], dim=-1)
-
-    def _photometry(self, stamps: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
-        """Fluxes under each weight, (F, 4): in counts and in units of their errors, both squashed."""
+    def encode(self, stamps: Tensor, noise: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
+        pixels = stamps.flatten(1)
         seeing = conditions[:, CONDITIONS.index("seeing"), None]
-        sigma = (_FWHM_TO_SIGMA * seeing * self.log_scales.exp()).clamp(0.5, STAMP_SIZE)
-        weights = torch.exp(-0.5 * self.radius2 / sigma[..., None] ** 2)
-        profile = weights / weights.sum(-1, keepdim=True)
-        power = (profile**2).sum(-1)
-        flux = torch.einsum("fkp,fp->fk", profile, stamps.flatten(1)) / power
-        noise = 10.0 ** conditions[:, CONDITIONS.index("log_noise"), None]
-        significance = torch.asinh(flux * power.sqrt() / noise) / _BRIGHT
-        return torch.asinh(flux / 10.0) / _FAINT, significance
+        flux = functional.linear(pixels, self.masks)
+        flux = flux + seeing * functional.linear(pixels, self.masks_by_seeing)
+        image = compress(stamps / noise[:, None, None])[:, None]
+        return compress(flux / self.log_knee.exp()), self.look(image)
+
+
+def _first_masks(n: int) -> Tensor:
+    """Weights (n, 441), rows of about unit length."""
+    half = STAMP_SIZE // 2
+    radius = torch.arange(-half, half + 1.0).square()
+    widths = torch.linspace(math.log(_NARROWEST), math.log(_WIDEST), n - n // 2).exp()
+    gaussians = torch.exp(-0.5 * (radius[:, None] + radius).flatten() / widths[:, None].square())
+    random = torch.randn(n // 2, STAMP_SIZE**2)
+    return functional.normalize(torch.cat([gaussians, random]), dim=1)

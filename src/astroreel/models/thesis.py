@@ -90,7 +90,7 @@ class ThesisNetwork(SequenceNetwork):
         whole = mask[:, empty:]
         if not whole.any():
             return stamps.new_zeros(*mask.shape, len(CLASSES))
-        windows = stamps.unfold(1, self.config.window, 1)[whole].permute(0, 3, 1, 2).contiguous()
+        windows = stamps.unfold(1, self.config.window, 1)[whole].permute(0, 3, 1, 2)
         window_times = times.unfold(1, self.config.window, 1)[whole]
         hidden, _ = self.lstm(scatter(self._encode(windows, window_times), whole))
         return functional.pad(self.output(hidden), (0, 0, empty, 0))

@@ -1,47 +1,58 @@
-"""A training's state on disk: one safetensors file, so that it is replaced at once or not at all."""
+"""A training run on disk: weights, optimiser and history in one file without a pickle."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
+import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from astroreel.errors import UserError
 from astroreel.files import replacing_file
 
-_NOTES = "notes"
+_STATE = "state"
 
 
-@dataclass
-class RunState:
-    """What is needed to go on: tensors, and numbers and words that JSON holds."""
-
-    tensors: dict[str, Tensor]
-    notes: dict[str, Any]
-
-
-def save_checkpoint(path: Path, state: RunState) -> None:
-    """Write a state to the file ``path``, replacing an earlier one."""
+def save_checkpoint(path: Path, groups: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any]) -> None:
+    """Write named groups of tensors, and a ``state`` that JSON can hold, whole or not at all."""
+    tensors = {
+        f"{group}/{name}": tensor.detach().contiguous().clone()
+        for group, members in groups.items()
+        for name, tensor in members.items()
+    }
     with replacing_file(path) as scratch:
-        tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in state.tensors.items()}
-        save_file(tensors, scratch, metadata={_NOTES: json.dumps(state.notes)})
+        save_file(tensors, scratch, metadata={_STATE: json.dumps(state)})
 
 
-def load_checkpoint(path: Path) -> RunState | None:
-    """The state in the file ``path``, or None where there is none.
-
-    Raises `UserError` where it is damaged.
-    """
-    if not path.exists():
-        return None
+def load_checkpoint(path: Path) -> tuple[dict[str, dict[str, Tensor]], Any]:
+    """Read what `save_checkpoint` wrote; raises `UserError` where the file is something else."""
+    groups: dict[str, dict[str, Tensor]] = {}
     try:
-        with safe_open(path, framework="pt") as stream:
-            tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
-            return RunState(tensors, json.loads(stream.metadata()[_NOTES]))
-    except Exception as error:  # safetensors raises its own kinds for a torn file
-        raise UserError(f"{path}: damaged checkpoint ({error}): delete it to start anew") from error
+        with safe_open(path, framework="pt") as file:
+            state = json.loads(file.metadata()[_STATE])
+            for key in file.keys():  # noqa: SIM118 - not a mapping
+                group, name = key.split("/", 1)
+                groups.setdefault(group, {})[name] = file.get_tensor(key)
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: not a checkpoint ({error}): delete it to train from the start") from error
+    return groups, state
+
+
+def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The state of an optimiser, one tensor for each parameter's number and quantity."""
+    state = optimiser.state_dict()["state"]
+    return {f"{number}/{name}": value for number, entry in state.items() for name, value in entry.items()}
+
+
+def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Fill in what `optimiser_tensors` took out."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        number, name = key.split("/")
+        state.setdefault(int(number), {})[name] = tensor
+    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})

@@ -1,53 +1,23 @@
-"""Fine-tuning: a network from simulations meets a few real sequences a class (thesis 3.2.4).
+"""Fine-tuning on a few real sequences of each class (thesis 3.2.4).
 
-There is no real validation set: nothing held out is looked at, so the number of iterations is fixed.
 Real labels may lack classes that the simulation has (HiTS: Cepheids, galaxies, asteroids); a share of
 every batch is simulated, lest these be forgotten.
 """
 
 from __future__ import annotations
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from dataclasses import fields
 
+import numpy as np
+from numpy.typing import NDArray
+
+from astroreel.errors import UserError
 from astroreel.models.interface import SequenceNetwork
 from astroreel.sequences.prepare import Prepared
-from astroreel.training.loop import Progress, Tensors, choose_device, sequence_loss, turned
+from astroreel.training.config import FinetuneConfig, TrainingConfig
+from astroreel.training.loop import Progress
 from astroreel.training.reporter import Reporter
-
-
-class FinetuneConfig(BaseModel):
-    """How a network is fine-tuned.
-
-    Attributes
-    ----------
-    iterations
-        Number of batches (thesis: 1000).
-    batch_size
-        Real sequences a batch, drawn with every real class equally likely.
-    replay
-        Simulated sequences a batch, beside the real ones.
-    learning_rate
-        Largest learning rate of Adam; it falls in a straight line to a tenth.
-    clip
-        Largest norm of the gradient.
-    seed
-        Seed of batches and dropout; draws and folds get seeds of their own from it.
-    device
-        ``auto`` takes a GPU where there is one.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    iterations: int = Field(1000, ge=1)
-    batch_size: int = Field(40, ge=1)
-    replay: int = Field(40, ge=0)
-    learning_rate: float = Field(2e-4, gt=0)
-    clip: float = Field(1.0, gt=0)
-    seed: int = Field(1, ge=0)
-    device: str = "auto"
+from astroreel.training.step import Stepper
 
 
 def finetune(
@@ -59,48 +29,89 @@ def finetune(
     reporter: Reporter,
     progress: Progress | None = None,
 ) -> None:
-    """Fine-tune a network in place on labelled real sequences.
+    """Train ``network``, in place, on real sequences mixed with simulated ones.
 
-    Raises ``ValueError`` where a real sequence has no label.
+    Of both kinds, every class that is there is drawn equally often. The number of iterations is fixed,
+    since no labelled real sequence can be spared to tell when to stop; the learning rate falls to
+    nothing instead.
+
+    Parameters
+    ----------
+    network
+        Trained on simulated sequences.
+    real, simulated
+        Labelled sequences; ``simulated`` is not read where nothing is replayed.
+    config
+        Parameters.
+    seed
+        Makes the random draws of this fine-tuning its own, beside ``config.seed``.
+    reporter
+        Is told the loss some twenty times.
+    progress
+        Called with the iterations done and their total.
+
+    Raises
+    ------
+    UserError
+        Where there is no labelled sequence to draw from.
+    Diverged
+        Where the loss is no longer a number.
     """
-    if (real.labels < 0).any():
-        raise ValueError("every real sequence must have a label")
-    device = choose_device(config.device)
-    network.to(device).train()
-    optimiser = torch.optim.Adam(network.parameters(), lr=config.learning_rate, amsgrad=True)
-    rng = np.random.default_rng([config.seed, seed])
-    symmetries = torch.Generator().manual_seed(int(rng.integers(2**31)))
-    torch.manual_seed(int(rng.integers(2**31)))  # dropout knows no other generator
+    rng = np.random.default_rng((config.seed, seed))
+    stepper = Stepper(network, _training(config, int(rng.integers(2**31))))
+    real_chances = _class_balanced(real, "real")
+    simulated_chances = _class_balanced(simulated, "simulated") if config.replay else None
     report_every = max(config.iterations // 20, 1)
-    for step in range(config.iterations):
-        parts = [Tensors.of(real, _balanced(real.labels, config.batch_size, rng), device)]
-        if config.replay:
-            which = rng.integers(len(simulated), size=config.replay)
-            parts.append(Tensors.of(simulated, which, device))
-        losses = [_loss(network, part, symmetries) for part in parts]
-        optimiser.zero_grad(set_to_none=True)
-        torch.stack(losses).sum().backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), config.clip)
-        for group in optimiser.param_groups:
-            group["lr"] = config.learning_rate * (1.0 - 0.9 * step / config.iterations)
-        optimiser.step()
-        if (step + 1) % report_every == 0:
-            names = ("real_loss", "simulated_loss")
-            reporter.metrics(
-                {name: float(loss.detach()) for name, loss in zip(names, losses, strict=False)}, step + 1
+    for iteration in range(config.iterations):
+        batch = real.select(rng.choice(len(real), config.batch_size, p=real_chances))
+        if simulated_chances is not None:
+            batch = join(
+                batch, simulated.select(rng.choice(len(simulated), config.replay, p=simulated_chances))
             )
-            if progress is not None:
-                progress(step + 1, config.iterations)
+        loss = stepper.step(batch, iteration)
+        done = iteration + 1
+        if done % report_every == 0:
+            reporter.metrics({"train_loss": loss}, step=done)
+        if progress is not None:
+            progress(done, config.iterations)
     network.eval()
 
 
-def _loss(network: SequenceNetwork, batch: Tensors, symmetries: torch.Generator) -> torch.Tensor:
-    logits = network(turned(batch.stamps, symmetries), batch.times, batch.conditions, batch.mask)
-    return sequence_loss(logits, batch.mask, batch.labels)
+def _training(config: FinetuneConfig, seed: int) -> TrainingConfig:
+    """The same parameters, as an iteration takes them."""
+    return TrainingConfig(
+        iterations=config.iterations,
+        learning_rate=config.learning_rate,
+        schedule="cosine",
+        clip=config.clip,
+        seed=seed,
+        device=config.device,
+    )
 
 
-def _balanced(labels: NDArray[np.int64], n: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Indices of ``n`` objects, drawn with every class equally likely."""
-    counts = np.bincount(labels)
-    weights = 1.0 / counts[labels]
-    return rng.choice(len(labels), size=n, p=weights / weights.sum())
+def join(first: Prepared, second: Prepared) -> Prepared:
+    """The objects of both, padded to the longer."""
+    longest = max(first.mask.shape[1], second.mask.shape[1])
+    columns = {
+        field.name: np.concatenate([_pad(getattr(part, field.name), longest) for part in (first, second)])
+        for field in fields(Prepared)
+    }
+    return Prepared(**columns)
+
+
+def _pad(array: NDArray[np.generic], longest: int) -> NDArray[np.generic]:
+    if array.ndim == 1:
+        return array
+    width = [(0, 0)] * array.ndim
+    width[1] = (0, longest - array.shape[1])
+    return np.pad(array, width)
+
+
+def _class_balanced(prepared: Prepared, name: str) -> NDArray[np.float64]:
+    """The chance of each object, (N,), that makes all classes present equally likely."""
+    labelled = prepared.labels >= 0
+    if not labelled.any():
+        raise UserError(f"fine-tuning: no labelled {name} sequence to draw from")
+    counts = np.bincount(prepared.labels[labelled])
+    weights = np.where(labelled, 1.0 / np.maximum(counts, 1)[prepared.labels], 0.0)
+    return weights / weights.sum()

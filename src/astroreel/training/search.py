@@ -1,63 +1,41 @@
-"""Hyperparameter search over the members of the RCNN family: what a trial is, and how the best is chosen.
+"""Search for a network and its learning rate: the space, what a trial is, and how the best is chosen.
 
 Two back ends run the same trials: Optuna alone, in this process, and Ray Tune with Optuna's sampler,
-over as many CPUs and GPUs as a cluster has.
+over as many CPUs and GPUs as a cluster has. Both keep their trials in an Optuna journal, a file of
+JSON lines, so that a search that was cut short goes on with what it knows.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import optuna
-import torch
-from pydantic import BaseModel, ConfigDict, Field
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
 
 from astroreel.errors import UserError
-from astroreel.models.networks import NAMES, build, network_config
+from astroreel.models.networks import build
 from astroreel.sequences.prepare import Prepared
-from astroreel.training.loop import Progress, TrainingConfig, train
+from astroreel.training.config import SearchConfig
+from astroreel.training.loop import Progress, train
 from astroreel.training.reporter import Reporter
+from astroreel.training.step import Diverged
 
+#: What Optuna calls the search in its journal.
+STUDY = "search"
 
-class SearchConfig(BaseModel):
-    """How much is searched, and where.
-
-    Attributes
-    ----------
-    backend
-        ``serial``: one trial after the other, in this process; ``ray``: Ray Tune.
-    address
-        Of a Ray cluster (``auto``: the one of this machine); None starts Ray here.
-    networks
-        Members to choose from.
-    trials
-        Number of trials.
-    training
-        How every trial is trained; the trial sets the learning rate.
-    cpus, gpus
-        Per trial, for Ray; a GPU may be shared by a fraction.
-    seed
-        Seed of the sampler and of every trial.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    backend: Literal["serial", "ray"] = "serial"
-    address: str | None = None
-    networks: tuple[str, ...] = Field(("photometric", "compact"), min_length=1)
-    trials: int = Field(6, ge=1)
-    training: TrainingConfig = TrainingConfig()
-    cpus: float = Field(1.0, gt=0)
-    gpus: float = Field(0.0, ge=0)
-    seed: int = Field(1, ge=0)
+#: Trials drawn at random before the sampler builds on what it has seen.
+_RANDOM_TRIALS = 4
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One trial: what was tried and the validation loss that it reached."""
+    """One trial: what was tried and the lowest validation loss that it reached."""
 
     number: int
     values: dict[str, Any]
@@ -76,25 +54,43 @@ class SearchResult:
         return min(self.trials, key=lambda trial: trial.loss)
 
 
-def suggest(trial: optuna.Trial, networks: tuple[str, ...]) -> None:
-    """The search space: a member, its sizes, and a learning rate."""
-    name = trial.suggest_categorical("network", networks)
-    trial.suggest_float("learning_rate", 5e-4, 6e-3, log=True)
-    if name == "thesis":
-        trial.suggest_categorical("filters", (16, 32, 64))
-        return
-    trial.suggest_categorical("filters", (8, 12, 16))
-    trial.suggest_categorical("units", (64, 96, 128))
+def suggest(trial: optuna.Trial, config: SearchConfig) -> None:
+    """The search space: a learning rate, a network, and the sizes that this network has."""
+    trial.suggest_float("learning_rate", 3e-4, 1e-2, log=True)
+    match trial.suggest_categorical("network", config.networks):
+        case "thesis":
+            trial.suggest_categorical("thesis.filters", (16, 32, 64))
+        case "compact":
+            trial.suggest_categorical("compact.filters", (8, 16, 24))
+            trial.suggest_categorical("compact.units", (64, 96, 128))
+        case "photometric":
+            trial.suggest_categorical("photometric.masks", (16, 24, 32))
+            trial.suggest_categorical("photometric.units", (96, 128, 192))
+
+
+def first_values(config: SearchConfig) -> dict[str, Any]:
+    """What the first trial tries: the first network as it is by default, at the training's own rate.
+
+    At the thesis's scale this is Table 3.3 itself.
+    """
+    sizes = {
+        "thesis": {"filters": 64},
+        "compact": {"filters": 16, "units": 96},
+        "photometric": {"masks": 24, "units": 128},
+    }
+    name = config.networks[0]
+    chosen = {f"{name}.{size}": value for size, value in sizes[name].items()}
+    return {"network": name, "learning_rate": config.training.learning_rate, **chosen}
 
 
 def chosen_network(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters of the network that a trial's values mean."""
-    network = {"name": values["network"], "filters": values["filters"]}
-    if values["network"] == "thesis":  # the dense layer and the LSTM keep Table 3.3's proportions
-        network |= {"dense": 16 * values["filters"], "units": 8 * values["filters"]}
-    if "units" in values:
-        network["units"] = values["units"]
-    return network_config(network).model_dump(mode="json")
+    """The architecture that a trial's values mean."""
+    name = values["network"]
+    architecture = {"name": name}
+    architecture |= {k.partition(".")[2]: v for k, v in values.items() if k.startswith(f"{name}.")}
+    if name == "thesis":  # the dense layer and the LSTM keep the proportions of Table 3.3
+        architecture |= {"dense": 16 * architecture["filters"], "units": 8 * architecture["filters"]}
+    return architecture
 
 
 def run_trial(
@@ -104,15 +100,13 @@ def run_trial(
     config: SearchConfig,
     reporter: Reporter,
 ) -> float:
-    """Train what a trial's values mean; returns the lowest validation loss."""
-    reporter.params(values)
-    torch.manual_seed(config.seed)
-    network = build(network_config(chosen_network(values)))
+    """Train what a trial's values mean, for the lowest validation loss; infinite where it diverges."""
     training = config.training.model_copy(update={"learning_rate": values["learning_rate"]})
-    result = train(network, train_set, valid_set, training, reporter)
-    reporter.metrics({"best_valid_loss": result.best_loss})
-    reporter.close()
-    return result.best_loss
+    network = build(chosen_network(values), training.seed)
+    try:
+        return train(network, train_set, valid_set, training, reporter).best_loss
+    except Diverged:
+        return math.inf
 
 
 def run_search(
@@ -123,17 +117,62 @@ def run_search(
     storage: Path,
     progress: Progress | None = None,
 ) -> SearchResult:
-    """Run the trials that ``storage`` does not hold yet, and choose.
+    """Run the trials that the folder ``storage`` does not hold yet, and choose.
 
-    Raises `UserError` for an unknown network.
+    Each trial is a nested run of ``reporter``, which the calling process alone writes. A trial whose
+    training diverges counts as done and is left out of the result.
+
+    Raises `UserError` where every trial diverged, or the folder cannot be written.
     """
-    unknown = sorted(set(config.networks) - set(NAMES))
-    if unknown:
-        raise UserError(f"search.networks: unknown {', '.join(unknown)}: choose from {', '.join(NAMES)}")
     if config.backend == "ray":
-        from astroreel.training.search_ray import search_ray
+        from astroreel.training.search_ray import search_ray as run_trials
+    else:
+        from astroreel.training.search_serial import search_serial as run_trials
 
-        return search_ray(config, train_set, valid_set, reporter, storage, progress)
-    from astroreel.training.search_serial import search_serial
+    study = open_study(config, storage)
+    run_trials(study, config, train_set, valid_set, reporter, storage, progress)
+    trials = [Trial(trial.number, dict(trial.params), trial.values[0]) for trial in finished(study)]
+    converged = tuple(trial for trial in trials if math.isfinite(trial.loss))
+    if not converged:
+        raise UserError(
+            f"search: all {len(trials)} trials diverged: set search.training.learning_rate below "
+            f"{config.training.learning_rate}, or search.trials higher"
+        )
+    return SearchResult(converged)
 
-    return search_serial(config, train_set, valid_set, reporter, storage, progress)
+
+def open_study(config: SearchConfig, storage: Path) -> optuna.Study:
+    """The study in the folder ``storage``; what a killed search left running will be tried again."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(storage=open_journal(storage), study_name=STUDY, load_if_exists=True)
+    if not study.trials:
+        study.enqueue_trial(first_values(config))
+    for trial in study.get_trials(states=(TrialState.RUNNING,)):
+        study.tell(trial.number, state=TrialState.FAIL)
+        study.enqueue_trial(trial.params)
+    return study
+
+
+def open_journal(storage: Path) -> JournalStorage:
+    """The journal in the folder ``storage``; raises `UserError` where that cannot be written."""
+    try:
+        storage.mkdir(parents=True, exist_ok=True)
+        return JournalStorage(JournalFileBackend(str(storage / "study.jsonl")))
+    except OSError as error:
+        raise UserError(f"{storage}: cannot write here ({error.strerror}): choose another folder") from error
+
+
+def finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    """The trials that ended, those that diverged among them."""
+    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+
+
+def sampler(config: SearchConfig, study: optuna.Study) -> optuna.samplers.BaseSampler:
+    """The sampler of the trials to come.
+
+    Its seed depends on how many trials have ended, so that a search taken up again does not draw anew
+    what it drew at its start.
+    """
+    return optuna.samplers.TPESampler(
+        seed=config.seed + len(finished(study)), n_startup_trials=_RANDOM_TRIALS, constant_liar=True
+    )

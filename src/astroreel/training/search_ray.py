@@ -1,10 +1,16 @@
 """The Ray back end of the search: Ray Tune places the trials, Optuna's sampler proposes them.
 
-The only file that imports Ray. Trials report to the driver, which alone writes run records.
+The only file that imports Ray. Trials tell the driver what happens, and it alone writes run records.
 """
 
 from __future__ import annotations
 
+import math
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,102 +18,130 @@ import optuna
 import ray
 import torch
 from ray import tune
-from ray.tune.search import ConcurrencyLimiter
 from ray.tune.search.optuna import OptunaSearch
 
-from astroreel.errors import UserError
 from astroreel.sequences.prepare import Prepared
+from astroreel.training.config import SearchConfig
 from astroreel.training.loop import Progress
 from astroreel.training.reporter import NullReporter, Reporter
-from astroreel.training.search import SearchConfig, SearchResult, Trial, run_trial, suggest
+from astroreel.training.search import STUDY, finished, open_journal, run_trial, sampler, suggest
 
 _LOSS = "loss"
-_OBJECT_STORE_BYTES = 2_000_000_000
+_FIGURES = "figures"
+_STEP = "step"
+_LEAST_OBJECT_STORE = 150_000_000
 
 
 def search_ray(
+    study: optuna.Study,
     config: SearchConfig,
     train_set: Prepared,
     valid_set: Prepared,
     reporter: Reporter,
     storage: Path,
-    progress: Progress | None = None,
-) -> SearchResult:
-    """Run the trials on a Ray cluster; see `run_search`. A search that was cut short goes on."""
-    _connect(config)
-    trainable = tune.with_resources(
-        tune.with_parameters(_trainable, train_set=train_set, valid_set=valid_set, config=config),
-        {"cpu": config.cpus, "gpu": config.gpus},
-    )
-    folder = (storage / "ray").resolve()
-    tuner = _tuner(trainable, config, folder, progress)
-    grid = tuner.fit()
-    ended = [grid[index] for index in range(len(grid))]
-    results = [result for result in ended if result.error is None and _LOSS in (result.metrics or {})]
-    if not results:
-        raise UserError(f"search: every trial failed: see {folder} for their errors")
-    trials = tuple(
-        Trial(number, dict(result.config or {}), float((result.metrics or {})[_LOSS]))
-        for number, result in enumerate(results)
-    )
-    for trial in trials:
-        child = reporter.child(f"trial-{trial.number:03d}")
-        child.params(trial.values)
-        child.metrics({"best_valid_loss": trial.loss})
-        child.close()
-    return SearchResult(trials)
-
-
-def _trainable(
-    values: dict[str, Any], train_set: Prepared, valid_set: Prepared, config: SearchConfig
+    progress: Progress | None,
 ) -> None:
-    torch.set_num_threads(max(int(config.cpus), 1))
-    tune.report({_LOSS: run_trial(values, train_set, valid_set, config, NullReporter())})
+    """Run the trials that are missing; see `astroreel.training.search.run_search`.
 
-
-def _tuner(trainable: Any, config: SearchConfig, folder: Path, progress: Progress | None) -> tune.Tuner:
-    study = folder / "search"
-    if tune.Tuner.can_restore(str(study)):
-        return tune.Tuner.restore(str(study), trainable, resume_unfinished=True, resume_errored=True)
-
-    def space(trial: optuna.Trial) -> None:
-        suggest(trial, config.networks)
-
-    sampler = optuna.samplers.TPESampler(seed=config.seed, n_startup_trials=4)
-    proposals = OptunaSearch(space=space, metric=_LOSS, mode="min", sampler=sampler)
-    at_once = max(int(ray.cluster_resources().get("CPU", 1) // config.cpus), 1)
-    return tune.Tuner(
-        trainable,
-        tune_config=tune.TuneConfig(
-            search_alg=ConcurrencyLimiter(proposals, max_concurrent=at_once),
-            num_samples=config.trials,
-            metric=_LOSS,
-            mode="min",
-        ),
-        run_config=tune.RunConfig(
-            name="search",
-            storage_path=str(folder),
-            verbose=0,
-            callbacks=[] if progress is None else [_Count(config.trials, progress)],
-        ),
+    Trials that run side by side end in any order, so what they find does not hang on the seed alone.
+    ``storage`` must be a folder that all nodes of the cluster share.
+    """
+    done = len(finished(study))
+    if done >= config.trials:
+        return
+    # Ray's own state holds pickles; the journal knows enough to go on, so nothing else is kept.
+    scratch = (storage / "ray").resolve()
+    proposals = OptunaSearch(
+        space=partial(suggest, config=config),
+        metric=_LOSS,
+        mode="min",
+        sampler=sampler(config, study),
+        study_name=STUDY,
+        storage=open_journal(storage),
     )
+    with _connected(config, train_set, valid_set):
+        tuner = tune.Tuner(
+            tune.with_resources(
+                tune.with_parameters(_trial, train_set=train_set, valid_set=valid_set, config=config),
+                {"cpu": config.cpus, "gpu": config.gpus},
+            ),
+            tune_config=tune.TuneConfig(search_alg=proposals, num_samples=config.trials - done),
+            run_config=tune.RunConfig(
+                name="search",
+                storage_path=str(scratch),
+                verbose=0,
+                callbacks=[_Recorder(reporter, progress, done, config.trials)],
+            ),
+        )
+        results = tuner.fit()
+    shutil.rmtree(scratch, ignore_errors=True)
+    if results.errors and not finished(study):
+        raise results.errors[0]
 
 
-class _Count(tune.Callback):
-    """Tells a progress function how many trials have ended."""
+def _trial(values: dict[str, Any], train_set: Prepared, valid_set: Prepared, config: SearchConfig) -> None:
+    torch.set_num_threads(max(int(config.cpus), 1))
+    loss = run_trial(values, train_set, valid_set, config, _ToDriver())
+    tune.report({_LOSS: loss, _FIGURES: {"best_valid_loss": loss}, _STEP: None})
 
-    def __init__(self, total: int, progress: Progress) -> None:
-        self.total, self.done, self.progress = total, 0, progress
+
+class _ToDriver(NullReporter):
+    """Tells the driver of every look at the validation set."""
+
+    def __init__(self) -> None:
+        self.best = math.inf
+
+    def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
+        self.best = min(self.best, values["valid_loss"])
+        tune.report({_LOSS: self.best, _FIGURES: dict(values), _STEP: step})
+
+
+class _Recorder(tune.Callback):
+    """Records what trials tell, in the driver."""
+
+    def __init__(self, reporter: Reporter, progress: Progress | None, done: int, total: int) -> None:
+        self.reporter, self.progress, self.total = reporter, progress, total
+        self.started = self.done = done
+        self.children: dict[str, Reporter] = {}
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.children[trial.trial_id] = self.reporter.child(f"trial-{self.started:03d}")
+        self.children[trial.trial_id].params(trial.config)
+        self.started += 1
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        if _FIGURES in result:
+            self.children[trial.trial_id].metrics(result[_FIGURES], result[_STEP])
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.children[trial.trial_id].close()
+        self._count()
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.children[trial.trial_id].close("FAILED")
+        self._count()
+
+    def _count(self) -> None:
         self.done += 1
-        self.progress(self.done, self.total)
+        if self.progress is not None:
+            self.progress(self.done, self.total)
 
 
-def _connect(config: SearchConfig) -> None:
+@contextmanager
+def _connected(config: SearchConfig, *data: Prepared) -> Iterator[None]:
+    """A connection to Ray: the one there is, or else one to the cluster that is named, or one started."""
     if ray.is_initialized():
+        yield
         return
     if config.address is not None:
         ray.init(address=config.address, log_to_driver=False)
-        return
-    ray.init(include_dashboard=False, log_to_driver=False, object_store_memory=_OBJECT_STORE_BYTES)
+    else:
+        size = sum(getattr(part, field.name).nbytes for part in data for field in fields(part))
+        room = max(_LEAST_OBJECT_STORE, 2 * size)
+        ray.init(include_dashboard=False, log_to_driver=False, object_store_memory=room)
+    try:
+        yield
+    finally:
+        ray.shutdown()

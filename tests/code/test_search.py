@@ -1,0 +1,158 @@
+"""The search: one space for both back ends, a start that is known, and an end that can wait."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+
+from astroreel.errors import UserError
+from astroreel.models.networks import build
+from astroreel.models.thesis import ThesisConfig
+from astroreel.sequences.prepare import Prepared
+from astroreel.training.config import SearchConfig, TrainingConfig
+from astroreel.training.reporter import NullReporter, SpoolReporter, read_spool
+from astroreel.training.search import SearchResult, chosen_network, first_values, run_search, suggest
+from tests.code.blobs import blobs
+
+TRAINING = TrainingConfig(iterations=2, batch_size=8, learning_rate=2e-3, validate_every=1, device="cpu")
+CONFIG = SearchConfig(trials=3, networks=("compact", "photometric"), training=TRAINING)
+
+
+@pytest.fixture(scope="module")
+def sets() -> tuple[Prepared, Prepared]:
+    return blobs(16, seed=1, epochs=4), blobs(8, seed=2, epochs=4)
+
+
+def search(
+    config: SearchConfig, sets: tuple[Prepared, Prepared], folder: Path, **more: object
+) -> SearchResult:
+    return run_search(config, *sets, **({"reporter": NullReporter(), "storage": folder} | more))  # type: ignore
+
+
+def test_whatever_the_space_holds_can_be_built() -> None:
+    config = SearchConfig(networks=("thesis", "compact", "photometric"))
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    found = set()
+    for _ in range(25):
+        trial = study.ask()
+        suggest(trial, config)
+        network = build(chosen_network(trial.params))
+        found.add(network.config.name)
+        assert chosen_network(trial.params).items() <= network.config.model_dump().items()
+    assert found == {"thesis", "compact", "photometric"}
+
+
+def test_a_search_of_the_thesis_network_starts_with_table_3_3() -> None:
+    config = SearchConfig(networks=("thesis",), training=TrainingConfig())
+    values = first_values(config)
+    assert values["learning_rate"] == 5e-4
+    assert ThesisConfig.model_validate(chosen_network(values)) == ThesisConfig()
+
+
+@pytest.mark.parametrize("name", ["thesis", "compact", "photometric"])
+def test_a_search_starts_with_the_first_network_as_it_is_by_default(name: str) -> None:
+    config = SearchConfig(networks=(name,))
+    values = first_values(config)
+    assert build(chosen_network(values)).config == build({"name": name}).config
+    suggest(optuna.trial.FixedTrial(values), config)  # raises where a value is missing
+
+
+def test_the_best_trial_is_the_one_with_the_lowest_loss(sets, tmp_path: Path) -> None:
+    result = search(CONFIG, sets, tmp_path)
+    assert [trial.number for trial in result.trials] == [0, 1, 2]
+    assert result.trials[0].values == first_values(CONFIG)
+    assert result.best.loss == min(trial.loss for trial in result.trials)
+
+
+def test_every_trial_is_a_nested_run(sets, tmp_path: Path) -> None:
+    with SpoolReporter(tmp_path / "run", "search") as reporter:
+        result = search(CONFIG, sets, tmp_path / "study", reporter=reporter)
+    children = read_spool(tmp_path / "run").children
+    assert [child.name for child in children] == ["trial-000", "trial-001", "trial-002"]
+    for child, trial in zip(children, result.trials, strict=True):
+        assert child.status == "FINISHED"
+        assert child.params == {name: str(value) for name, value in trial.values.items()}
+        figures = {(figure.name, figure.step): figure.value for figure in child.figures}
+        assert figures["best_valid_loss", 0] == trial.loss
+        assert min(figures["valid_loss", step] for step in (1, 2)) == trial.loss
+
+
+class Killed(NullReporter):
+    """A reporter during whose second trial the process is killed."""
+
+    def __init__(self) -> None:
+        self.trials = 0
+
+    def child(self, name: str) -> Killed:
+        self.trials += 1
+        return self
+
+    def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
+        if self.trials == 2:
+            raise KeyboardInterrupt
+
+
+def test_a_killed_search_goes_on_as_if_nothing_had_been(sets, tmp_path: Path) -> None:
+    """The trial that was running when it was killed is run again, and the later ones are the same."""
+    whole = search(CONFIG, sets, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        search(CONFIG, sets, tmp_path / "killed", reporter=Killed())
+    done: list[int] = []
+    resumed = search(CONFIG, sets, tmp_path / "killed", progress=lambda count, _: done.append(count))
+    assert done == [2, 3]
+    assert [(t.values, t.loss) for t in resumed.trials] == [(t.values, t.loss) for t in whole.trials]
+
+
+def test_a_finished_search_runs_nothing(sets, tmp_path: Path) -> None:
+    first = search(CONFIG, sets, tmp_path)
+    done: list[int] = []
+    assert search(CONFIG, sets, tmp_path, progress=lambda count, _: done.append(count)) == first
+    assert done == []
+
+
+def test_a_trial_that_diverges_is_left_out(sets, tmp_path: Path, monkeypatch) -> None:
+    losses = iter([0.9, math.inf, 0.7])
+    monkeypatch.setattr("astroreel.training.search_serial.run_trial", lambda *_: next(losses))
+    result = search(CONFIG, sets, tmp_path)
+    assert [(trial.number, trial.loss) for trial in result.trials] == [(0, 0.9), (2, 0.7)]
+
+
+def test_a_search_in_which_all_diverges_is_an_error(sets, tmp_path: Path) -> None:
+    train_set, valid_set = sets
+    broken = train_set.select(np.arange(8))
+    broken.stamps[:] = np.nan
+    with pytest.raises(
+        UserError, match=r"all 3 trials diverged: set search.training.learning_rate below 0.002"
+    ):
+        search(CONFIG, (broken, valid_set), tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_is_refused(sets, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"file/study: cannot write here .*: choose another folder"):
+        search(CONFIG, sets, tmp_path / "file" / "study")
+
+
+@pytest.mark.slow
+def test_ray_runs_the_same_trials(sets, tmp_path: Path) -> None:
+    """The first trial is the same as in this process; the second is kept by the same journal."""
+    config = CONFIG.model_copy(update={"backend": "ray", "trials": 2})
+    with SpoolReporter(tmp_path / "run", "search") as reporter:
+        result = search(config, sets, tmp_path / "study", reporter=reporter)
+    serial = search(CONFIG.model_copy(update={"trials": 1}), sets, tmp_path / "serial")
+    assert result.trials[0].values == serial.trials[0].values
+    assert result.trials[0].loss == pytest.approx(serial.trials[0].loss, rel=1e-4)
+    children = read_spool(tmp_path / "run").children
+    assert [child.name for child in children] == ["trial-000", "trial-001"]
+    for child, trial in zip(children, result.trials, strict=True):
+        figures = {(figure.name, figure.step): figure.value for figure in child.figures}
+        assert (
+            figures["best_valid_loss", 0] == trial.loss == min(figures["valid_loss", step] for step in (1, 2))
+        )
+    assert [path.name for path in (tmp_path / "study").iterdir()] == ["study.jsonl"], "no pickle is left"
+    assert len(search(CONFIG, sets, tmp_path / "study").trials) == 3
