@@ -12,7 +12,7 @@ export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro test check ui clean lock
+.PHONY: help install repro test check ui figure clean lock
 
 help: ## What there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -43,8 +43,12 @@ check: install ## Style and types
 ui: install ## Open the MLflow UI on http://127.0.0.1:5000
 	@mlflow server --backend-store-uri sqlite:///mlflow.db --default-artifact-root "$(CURDIR)/mlartifacts" --host 127.0.0.1 --port 5000 --workers 1
 
+figure: install ## Draw the README's figure from the last run
+	@python -c "from pathlib import Path; from astroreel.evaluation import figures, results; \
+	figures.write_readme_figure(Path('docs/figures/real_recall.svg'), results.load_evaluation(Path('data/evaluation.json')))"
+
 lock: ## Pin what the virtual environment holds
-	@$(BIN)/python -m pip freeze --exclude-editable --exclude astroreel | sed 's/^torch==.*/torch==2.13.0/' > requirements.lock
+	@$(BIN)/python -m pip freeze --all --exclude-editable --exclude astroreel --exclude pip | sed 's/^torch==.*/torch==2.13.0/' > requirements.lock
 
 clean: ## Remove what a run leaves, but not the environment
 	@rm -rf data models runs reports/index.html mlflow.db mlartifacts

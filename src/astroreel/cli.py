@@ -166,7 +166,7 @@ def classify(
     every_epoch: Annotated[bool, typer.Option("--every-epoch", help="A row per epoch.")] = False,
 ) -> None:
     """Class probabilities of sequence files; damaged ones are named and passed over (status 3)."""
-    from astroreel.models.bundle import load_classifier
+    from astroreel.models.load import load_classifier
     from astroreel.sequences.file import find_sequence_files, read_sequences
 
     check_file(out)

@@ -14,7 +14,7 @@ from sklearn.ensemble import RandomForestClassifier
 from astroreel.classes import CLASSES
 from astroreel.errors import UserError
 from astroreel.models.baselines import baselines
-from astroreel.models.bundle import load_bundle, load_classifier, save_bundle
+from astroreel.models.bundle import load_bundle, save_bundle
 from astroreel.models.forest import (
     Forest,
     ForestClassifier,
@@ -23,6 +23,7 @@ from astroreel.models.forest import (
     train_forest,
     training_rows,
 )
+from astroreel.models.load import load_classifier
 from astroreel.photometry.curves import LightCurves
 from astroreel.photometry.features import feature_names, features
 from astroreel.sequences.prepare import Preparation

@@ -15,8 +15,9 @@ from torch.nn import functional
 from astroreel.classes import CLASSES
 from astroreel.errors import UserError
 from astroreel.models.batch_renorm import BatchRenorm
-from astroreel.models.bundle import load_bundle, load_classifier, save_bundle
+from astroreel.models.bundle import load_bundle, save_bundle
 from astroreel.models.interface import SequenceNetwork
+from astroreel.models.load import load_classifier
 from astroreel.models.networks import build
 from astroreel.models.rcnn import RcnnClassifier
 from astroreel.sequences.prepare import Preparation

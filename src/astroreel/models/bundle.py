@@ -23,7 +23,6 @@ from safetensors.numpy import load, save
 from astroreel.classes import CLASSES
 from astroreel.errors import UserError
 from astroreel.files import file_digest, replacing_folder, write_json
-from astroreel.models.classifier import Classifier
 from astroreel.sequences.prepare import Preparation
 
 Kind = Literal["rcnn", "forest"]
@@ -121,21 +120,6 @@ def load_bundle(path: Path) -> Bundle:
         temperature=_temperature(path / CALIBRATION, content[CALIBRATION]),
         digest=hashlib.sha256(manifest_bytes).hexdigest(),
     )
-
-
-def load_classifier(path: Path, device: str = "cpu") -> Classifier:
-    """The classifier held by the bundle at ``path``; raises as `load_bundle`.
-
-    ``device`` is where a network runs; a forest always runs on the processor.
-    """
-    bundle = load_bundle(path)
-    if bundle.kind == "forest":
-        from astroreel.models.forest import ForestClassifier
-
-        return ForestClassifier.from_bundle(bundle)
-    from astroreel.models.rcnn import RcnnClassifier
-
-    return RcnnClassifier.from_bundle(bundle, device)
 
 
 def _check_manifest(path: Path, manifest: Any) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from astroreel.models.bundle import load_classifier
 from astroreel.models.classifier import Classifier
+from astroreel.models.load import load_classifier
 
 
 def _load_pyfunc(data_path: str) -> Classifier:
