@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 from stage import DATA, MODELS, REPORTS, Stage, stage
 
+from astroreel.evaluation import figures
 from astroreel.evaluation.metrics import N_SAMPLES
 from astroreel.evaluation.predictions import Domain, Predictions
 from astroreel.evaluation.predictions import Stage as TrainingStage
@@ -112,3 +113,6 @@ if __name__ == "__main__":
         save_curves(REPORTS / "plots" / "mean_recall.csv", evaluation.select_curves(domain, "mean_recall"))
         save_curves(REPORTS / "plots" / "accuracy.csv", evaluation.select_curves("simulated", "accuracy"))
         run.reporter.metrics(flat_values(evaluation.metrics))
+        curves = [figures.target_mean_recall(evaluation), figures.simulated_accuracy(evaluation)]
+        for drawing in (*curves, *figures.confusion_matrices(evaluation)):
+            run.figure(drawing)

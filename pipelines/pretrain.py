@@ -8,9 +8,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from stage import CHECKPOINTS, DATA, MODELS, stage
+from learning import read_learning_curves
+from stage import CHECKPOINTS, DATA, MODELS, RUNS, stage
 
 from astroreel.classes import class_indices
+from astroreel.evaluation.illustrations import learning_curves
 from astroreel.files import read_json
 from astroreel.models.networks import build
 from astroreel.models.rcnn import RcnnClassifier
@@ -36,4 +38,5 @@ if __name__ == "__main__":
         temperature = fit_temperature(last, class_indices(valid.labels))
         replace(cold, temperature=temperature).to_bundle(MODELS / "pretrained")
         run.reporter.metrics({"best_valid_loss": result.best_loss, "temperature": temperature})
+        run.figure(learning_curves(read_learning_curves(RUNS / "pretrain")))
         checkpoint.unlink(missing_ok=True)

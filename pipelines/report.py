@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections import defaultdict
 
 import numpy as np
+from learning import read_learning_curves
 from stage import DATA, REPORTS, ROOT, RUNS, stage
 
 from astroreel.classes import CLASSES
-from astroreel.evaluation.illustrations import LearningCurve, LightCurveExample
+from astroreel.evaluation.illustrations import LightCurveExample
 from astroreel.evaluation.report import Exclusion, ReportData, describe, render_report
 from astroreel.evaluation.results import load_evaluation
 from astroreel.files import read_json
@@ -23,24 +24,6 @@ from astroreel.sequences.record import SequenceSet
 from astroreel.sequences.split import Split, cut
 from astroreel.sequences.store import load_store
 from astroreel.training.reporter import find_spools, read_spool
-
-#: Metric of the pretraining: quantity and name of its learning curve.
-_CURVES = {
-    "train_loss": ("loss", "training"),
-    "valid_loss": ("loss", "validation"),
-    "valid_accuracy": ("accuracy", "validation"),
-}
-
-
-def learning_curves() -> list[LearningCurve]:
-    points: dict[str, list[tuple[int, float]]] = defaultdict(list)
-    for figure in read_spool(RUNS / "pretrain").figures:
-        points[figure.name].append((figure.step, figure.value))
-    return [
-        LearningCurve(quantity, name, *(np.array(column) for column in zip(*points[metric], strict=True)))
-        for metric, (quantity, name) in _CURVES.items()
-        if points[metric]
-    ]
 
 
 def longest_of_each_class(sequences: SequenceSet) -> SequenceSet:
@@ -89,7 +72,7 @@ if __name__ == "__main__":
                 *(describe(f"Simulated, {name}", part) for name, part in simulated.items()),
             ],
             exclusions=exclusions(split),
-            learning=learning_curves(),
+            learning=read_learning_curves(RUNS / "pretrain"),
             light_curves=light_curves(examples, parameters.preparation),
             stamps=examples,
             target_stamps=longest_of_each_class(target),

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, NoReturn
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -19,6 +20,9 @@ from astroreel.errors import UserError
 from astroreel.parameters import Parameters, read_parameters
 from astroreel.provenance import provenance
 from astroreel.training.reporter import NullReporter, Reporter, SpoolReporter
+
+if TYPE_CHECKING:  # drawing loads matplotlib, which few stages need
+    from astroreel.evaluation.drawing import Drawing
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA, MODELS, RUNS, REPORTS = ROOT / "data", ROOT / "models", ROOT / "runs", ROOT / "reports"
@@ -48,6 +52,13 @@ class Stage:
     key: str
     parameters: Parameters
     reporter: Reporter
+
+    def figure(self, drawing: Drawing) -> None:
+        """Keep a drawing with the run's record."""
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / f"{drawing.name}.svg"
+            path.write_text(drawing.svg, encoding="utf-8")
+            self.reporter.artifact(path)
 
     @contextmanager
     def progress(self, what: str) -> Iterator[Callable[[int, int], None]]:
