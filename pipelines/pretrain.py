@@ -34,8 +34,9 @@ if __name__ == "__main__":
         with run.progress("pretrain") as progress:
             result = train(network, train_set, valid_set, config, run.reporter, checkpoint, progress)
         cold = RcnnClassifier(network, preparation)
-        last = np.log(cold.predict(valid)[valid.offsets[1:] - 1])
-        temperature = fit_temperature(last, class_indices(valid.labels))
+        probabilities = cold.predict(valid)[valid.offsets[1:] - 1]
+        logits = np.log(np.maximum(probabilities, np.finfo(float).tiny))
+        temperature = fit_temperature(logits, class_indices(valid.labels))
         replace(cold, temperature=temperature).to_bundle(MODELS / "pretrained")
         run.reporter.metrics({"best_valid_loss": result.best_loss, "temperature": temperature})
         run.figure(learning_curves(read_learning_curves(RUNS / "pretrain")))

@@ -214,16 +214,16 @@ def test_a_pass_shows_every_object_once(passes: int, batches: int, size: int, se
     np.testing.assert_array_equal(np.sort(shown.reshape(passes, n)), np.tile(np.arange(n), (passes, 1)))
 
 
-def test_flips_and_turns_reach_all_eight_positions_and_keep_frames_together() -> None:
+def test_flips_and_turns_reach_all_eight_positions_and_keep_the_batch_together() -> None:
     stamp = torch.arange(441.0).reshape(21, 21)
-    positions = [torch.rot90(s, k) for s in (stamp, stamp.T) for k in range(4)]
-    moved = flip_and_turn(stamp.expand(200, 3, 21, 21), torch.Generator().manual_seed(0))
-    found = [
-        [bool(torch.equal(sequence, position.expand(3, 21, 21))) for position in positions]
-        for sequence in moved
-    ]
-    assert (np.sum(found, axis=1) == 1).all()
-    assert (np.sum(found, axis=0) > 10).all()
+    positions = [torch.rot90(side, k) for side in (stamp, stamp.T) for k in range(4)]
+    generator = torch.Generator().manual_seed(0)
+    counts = np.zeros(8)
+    for _ in range(160):
+        moved = flip_and_turn(stamp.expand(2, 3, 21, 21), generator)
+        counts += [torch.equal(moved, position.expand(2, 3, 21, 21)) for position in positions]
+    assert counts.sum() == 160
+    assert counts.min() > 5
 
 
 def test_the_learning_rate_rises_and_falls_as_scheduled() -> None:

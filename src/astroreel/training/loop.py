@@ -188,9 +188,9 @@ class _Run:
             valid_accuracy=validation.accuracy,
             accuracy_by_samples=validation.accuracy_by_samples,
         )
-        self.history.append(look)
-        if TrainingResult(tuple(self.history)).best is look:
+        if all(look.valid_loss < earlier.valid_loss for earlier in self.history):
             self.best_weights = {name: value.clone() for name, value in network.state_dict().items()}
+        self.history.append(look)
         self._save()
         return look
 
