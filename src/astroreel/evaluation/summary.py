@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from astroreel.classes import CLASSES
 from astroreel.evaluation.estimate import Estimate
 from astroreel.evaluation.metrics import ACCURACY, MEAN_RECALL, RECALL
-from astroreel.evaluation.names import class_name, model_name
+from astroreel.evaluation.names import class_name, model_name, stage_name
 from astroreel.evaluation.results import Evaluation
 
 #: Baselines that see next to nothing of an object.
@@ -116,6 +116,7 @@ def findings(evaluation: Evaluation) -> list[str]:
         *_against_the_forest(comparisons(evaluation)),
         *_against_trivial_baselines(evaluation),
         *_against_few_labels_alone(evaluation),
+        *_least_recognised(evaluation),
         *_forgetting(evaluation),
     ]
 
@@ -154,10 +155,30 @@ def _against_few_labels_alone(evaluation: Evaluation) -> list[str]:
     if alone is None:
         return []
     lead = evaluation.estimate(*path, "rcnn_lead", MEAN_RECALL)
+    both = evaluation.estimate(evaluation.target_domain, "forest", "fine_tuned", MEAN_RECALL)
+    beside = f" (with simulations too: {points(both.value)} %)" if both else ""
     return [
         "A forest trained on the few labels alone, with no simulation at all, reaches"
-        f" {points(alone.value)} %. {_fine_tuned_rcnn_over('few_real_forest', lead)}"
+        f" {points(alone.value)} %{beside}. {_fine_tuned_rcnn_over('few_real_forest', lead)}"
     ]
+
+
+def _least_recognised(evaluation: Evaluation) -> list[str]:
+    """The class that a mean over classes hides, before and after fine-tuning."""
+    domain = evaluation.target_domain
+    parts = []
+    for stage in ("zero_shot", "fine_tuned"):
+        recalls = {
+            label: estimate
+            for label in CLASSES
+            if (estimate := evaluation.estimate(domain, "rcnn", stage, RECALL, label)) is not None
+        }
+        if recalls:
+            label = min(recalls, key=lambda name: recalls[name].value)
+            low, value, high = (whole(getattr(recalls[label], part)) for part in ("low", "value", "high"))
+            name = _uncapitalised(class_name(label))
+            parts.append(f"{name}, {value} % of them ({low} to {high}), {stage_name(stage)}")
+    return [f"The class of {domain} objects that the RCNN recognises least: {'; '.join(parts)}."] if parts else []
 
 
 def _fine_tuned_rcnn_over(baseline: str, lead: Estimate | None) -> str:
@@ -199,10 +220,13 @@ def _about_the_target(evaluation: Evaluation) -> list[str]:
             " spread function, correlated noise and shifted conditions."
         ]
     known = [c for c in CLASSES if evaluation.estimate(domain, "rcnn", "zero_shot", RECALL, c) is not None]
-    absent = [class_name(label).lower() for label in CLASSES if label not in known]
+    absent = [_uncapitalised(class_name(label)) for label in CLASSES if label not in known]
     return [
         *(
-            [f"There are no real sequences of: {_listed(absent)}. Nothing is known of these."]
+            [
+                f"There are no real sequences of: {_listed(absent)}. How well these are recognised on the"
+                " sky is not measured."
+            ]
             if absent
             else []
         ),
