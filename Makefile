@@ -40,7 +40,9 @@ check: install ## Style and types
 	@ruff format --check .
 	@mypy
 
-ui: install ## Open the MLflow UI on http://127.0.0.1:5000
+ui: export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
+ui: install ## Serve the runs and versions on http://127.0.0.1:5000
+	@echo "Open http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning"
 	@mlflow server --backend-store-uri sqlite:///mlflow.db --default-artifact-root "$(CURDIR)/mlartifacts" --host 127.0.0.1 --port 5000 --workers 1
 
 figure: install ## Draw the README's figure from the last run

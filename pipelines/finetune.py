@@ -57,9 +57,8 @@ if __name__ == "__main__":
                     measured.curves.select(which), measured.labels[which], forest_config.truncations, rng
                 )
                 features, labels, weights = augment(*rows, *real, forest_config.copies)
-                grown, _ = train_forest(
-                    features, labels, valid.features[:, -1], valid.labels, forest_config, weights
-                )
+                own = forest_config.model_copy(update={"seed": forest_config.seed + done})
+                grown, _ = train_forest(features, labels, valid.features[:, -1], valid.labels, own, weights)
                 ForestClassifier(grown, preparation).save(folder / name / "forest")
                 reporter.params({"draw": draw, "fold": fold, "shots": ", ".join(shots)})
                 reporter.close()

@@ -33,7 +33,7 @@ if __name__ == "__main__":
         checkpoint = CHECKPOINTS / f"{run.key}.safetensors"
         with run.progress("pretrain") as progress:
             result = train(network, train_set, valid_set, config, run.reporter, checkpoint, progress)
-        cold = RcnnClassifier(network, preparation)
+        cold = RcnnClassifier(network.to("cpu"), preparation)
         probabilities = cold.predict(valid)[valid.offsets[1:] - 1]
         logits = np.log(np.maximum(probabilities, np.finfo(float).tiny))
         temperature = fit_temperature(logits, class_indices(valid.labels))

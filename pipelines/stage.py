@@ -8,17 +8,20 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from ruamel.yaml import YAML
 
 from astroreel.errors import UserError
+from astroreel.files import file_digest, folder_digest
 from astroreel.parameters import Parameters, read_parameters
-from astroreel.provenance import provenance
+from astroreel.provenance import data_digests, provenance
 from astroreel.training.reporter import NullReporter, Reporter, SpoolReporter
 
 if TYPE_CHECKING:  # drawing loads matplotlib, which few stages need
@@ -40,7 +43,7 @@ class Stage:
     name
         Its name in dvc.yaml.
     key
-        A digest of all parameters and of what the stage reads; what an interrupted run left behind is
+        A digest of the stage's own parameters, code and data; what an interrupted run left behind is
         taken up again under the same key only.
     parameters
         All of params.yaml.
@@ -90,10 +93,10 @@ def stage(name: str, recorded: bool = True) -> Iterator[Stage]:
             yield Stage(name, "", parameters, NullReporter())
             return
         with SpoolReporter(RUNS / name, name) as reporter:
-            origin = provenance(ROOT, inputs=_inputs(name))
-            reporter.tags(origin)
+            definition = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"][name]
+            reporter.tags(provenance(ROOT, inputs=definition["deps"]))
             reporter.tags({"stage": name, "scale": parameters.scale, "target": parameters.source.target})
-            yield Stage(name, _key(name, origin), parameters, reporter)
+            yield Stage(name, _key(name, definition, parameters), parameters, reporter)
     except UserError as error:
         _fail(f"{name}: {error}")
     except OSError as error:  # a full disk, a file that may not be read
@@ -105,12 +108,13 @@ def _fail(message: str) -> NoReturn:
     sys.exit(2)
 
 
-def _key(name: str, origin: dict[str, str]) -> str:
-    read = {key: value for key, value in origin.items() if not key.startswith("git.")}
+def _key(name: str, definition: dict[str, Any], parameters: Parameters) -> str:
+    content = parameters.model_dump(mode="json")
+    values = [reduce(getitem, key.split("."), content) for key in definition["params"]]
+    code = [path for path in definition["deps"] if path.startswith(("pipelines/", "src/"))]
+    files = [
+        folder_digest(ROOT / path, "*.py") if (ROOT / path).is_dir() else file_digest(ROOT / path)
+        for path in code
+    ]
+    read = {"params": values, "code": files, "data": data_digests(ROOT, definition["deps"])}
     return f"{name}-{hashlib.sha256(json.dumps(read, sort_keys=True).encode()).hexdigest()[:16]}"
-
-
-def _inputs(name: str) -> list[str]:
-    """What a stage reads, as dvc.yaml says."""
-    dependencies: list[str] = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"][name]["deps"]
-    return dependencies

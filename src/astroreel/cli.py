@@ -25,9 +25,13 @@ from astroreel.files import check_file, check_new_folder, replacing_file, replac
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+    from astroreel.tracking.registry import VersionRow
+
 USER_ERROR, PARTIAL = 2, 3
 #: Fields whose conditions `astroreel simulate` draws.
 FIELDS = 100
+#: Columns of a listing that no terminal shows: wider than any.
+PLAIN_WIDTH = 1000
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 convert_app = typer.Typer(no_args_is_help=True, help="Convert other formats to sequence files.")
@@ -50,7 +54,8 @@ def main() -> NoReturn:
     except (typer.Abort, KeyboardInterrupt):
         status = _fail("interrupted")
     except typer.TyperException as error:
-        status = _fail(error.format_message() if hasattr(error, "format_message") else str(error))
+        message = error.format_message() if hasattr(error, "format_message") else str(error)
+        status = _fail(_with_way_out(message))
     except OSError as error:  # a full disk, a file that may not be read
         status = _fail(f"{error.filename or 'system'}: {error.strerror or error}")
     sys.exit(status if isinstance(status, int) else 0)
@@ -60,6 +65,12 @@ def _fail(message: str) -> int:
     if message:  # empty where a group's help was printed instead
         _say(f"astroreel: {message}")
     return USER_ERROR
+
+
+def _with_way_out(message: str) -> str:
+    if message.startswith(("Missing ", "No such ")):
+        return f"{message.rstrip('.')}; see `astroreel --help`"
+    return message
 
 
 @app.callback(invoke_without_command=True)
@@ -173,11 +184,12 @@ def classify(
     classifier = load_classifier(_bundle(model))
     files = find_sequence_files(paths)
     with _bar("read") as progress:
-        sequences, _, refused = read_sequences(files, lambda done: progress(done, len(files)))
+        sequences, read, refused = read_sequences(files, lambda done: progress(done, len(files)))
     if not len(sequences):
         raise UserError(f"none of {len(files)} files can be read, nothing is written: {refused[0]}")
     for error in refused:
         _say(f"refused: {error}")
+    _tell_repeated(sequences.objects["name"].tolist(), read)
     probabilities = classifier.predict(sequences)
     rows = range(len(probabilities)) if every_epoch else (sequences.offsets[1:] - 1).tolist()
     owner, position = sequences.owner, sequences.position
@@ -218,27 +230,53 @@ def registry_status(
 ) -> None:
     """The registered versions."""
     import json
-    from dataclasses import asdict, fields
-
-    from rich.table import Table
+    from dataclasses import asdict
 
     client = _registry()
-    from astroreel.tracking.registry import VersionRow, status
+    from astroreel.tracking.registry import status
 
     rows = status(client)
     if as_json:
         typer.echo(json.dumps({"versions": [asdict(row) for row in rows]}, indent=2))
         return
-    table = Table(*(column.name for column in fields(VersionRow)))
+    _print_versions(rows)
+
+
+def _print_versions(rows: list[VersionRow]) -> None:
+    """A table that fits 80 columns; away from a terminal plain columns, none of them cut."""
+    from rich.table import Column, Table
+
+    headings = ("version", "training", "scale", "aliases", "headline", "digest")
+    table = Table(*(Column(heading, no_wrap=True) for heading in headings), box=None, pad_edge=False)
     for row in rows:
-        values = asdict(row) | {"aliases": ", ".join(row.aliases), "digest": row.digest[:12]}
-        table.add_row(*(str(value) for value in values.values()))
-    output.print(table)
+        value = "-" if row.headline_value is None else f"{row.headline_value:.4f}"
+        headline = value if output.is_terminal else row.headline or "-"
+        aliases = ",".join(row.aliases) or "-"
+        uri = f"models:/{row.name}/{row.version}"
+        table.add_row(uri, row.training or "-", row.scale or "-", aliases, headline, row.digest[:8])
+    if not output.is_terminal:
+        Console(highlight=False, width=PLAIN_WIDTH).print(table)
+        return
+    output.print(table, soft_wrap=False)
+    for name in sorted({row.headline_name for row in rows} - {""}):
+        output.print(f"headline: {name}", markup=False)
+
+
+def _tell_repeated(names: list[str], files: list[Path]) -> None:
+    """Note each object that two files name: its rows in the table cannot be told apart."""
+    first: dict[str, Path] = {}
+    for name, file in zip(names, files, strict=True):
+        if first.setdefault(name, file) is not file:
+            _say(f"note: object {name} is in two files: {first[name]} and {file}")
 
 
 def _bundle(model: str) -> Path:
     if not model.startswith("models:/"):
-        return Path(model)
+        folder = Path(model)
+        if not folder.exists():
+            way_out = "give a bundle's folder (such as models/pretrained) or models:/NAME/VERSION"
+            raise UserError(f"{model}: no such folder: {way_out}")
+        return folder
     client = _registry()
     from astroreel.tracking.registry import download_bundle
 

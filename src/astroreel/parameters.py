@@ -201,7 +201,8 @@ def _departure(error: ErrorDetails) -> str:
             return f"{key}: expected the keys {', '.join(_known(error['loc']))} below it, not {value}"
         case "not_trained":
             return error["msg"]
-    return f"{key}: {error['msg']}, not {value}"
+    rule = error["msg"].removeprefix("Value error, ").partition(", unable to ")[0]
+    return f"{key}: {rule}, not {value}"
 
 
 def _known(section: tuple[int | str, ...]) -> list[str]:

@@ -6,7 +6,7 @@ from astroreel.classes import CLASSES, class_indices
 from astroreel.evaluation.predictions import Predictions
 
 DRAWS, FOLDS = 3, 2
-BASELINES = ("few_real_forest", "two_numbers", "magnitude", "epoch_count")
+BASELINES = ("few_real_forest", "two_numbers", "magnitude", "epoch_count", "cadence")
 REAL_COUNTS = {"supernova": 16, "rr_lyrae": 21, "eclipsing_binary": 15, "non_variable": 60}
 SKILLS = {
     ("rcnn", "zero_shot"): 2.9,

@@ -47,7 +47,7 @@ from tests.code.synthetic_predictions import (
 )
 
 PARAMETERS = EvaluationConfig(seed=1, resamples=200)
-LEAVES = {"accuracy_22", "mean_recall_22", "recall_22", "log_loss", "brier"}
+LEAVES = {"accuracy_22", "mean_recall_22", "recall_22", "recall_5", "log_loss", "brier"}
 
 
 @pytest.fixture(scope="module")
@@ -280,6 +280,17 @@ def test_recall_is_given_for_the_classes_that_occur_with_their_number_of_objects
     assert set(evaluation.metrics["simulated"]["forest"]["zero_shot"]["recall_22"]) == set(CLASSES)
 
 
+def test_the_early_recall_is_that_after_five_samples(evaluation):
+    parts = {p.stage: p for p in make_predictions() if (p.domain, p.model) == ("real", "rcnn")}
+    truth = parts["zero_shot"].labels
+    after_five = parts["zero_shot"].probabilities[:, 4].argmax(axis=-1)
+    recalls = evaluation.metrics["real"]["rcnn"]["zero_shot"]["recall_5"]
+    assert set(recalls) == set(REAL_COUNTS)
+    for label, leaf in recalls.items():
+        members = truth == CLASSES.index(label)
+        assert leaf["value"] == pytest.approx(np.mean(after_five[members] == truth[members]), abs=1e-4)
+
+
 def test_values_are_those_of_the_joined_folds(evaluation):
     parts = [
         p
@@ -397,5 +408,10 @@ def test_every_interval_of_a_share_lies_within_zero_and_one_and_holds_its_value(
     metrics = evaluate(predictions, "hits", EvaluationConfig(resamples=100)).metrics
     for domain in ("simulated", "real"):
         for stage in metrics[domain]["rcnn"].values():
-            for leaf in (stage["accuracy_22"], stage["mean_recall_22"], *stage["recall_22"].values()):
+            for leaf in (
+                stage["accuracy_22"],
+                stage["mean_recall_22"],
+                *stage["recall_22"].values(),
+                *stage["recall_5"].values(),
+            ):
                 assert 0 <= leaf["low"] <= leaf["value"] <= leaf["high"] <= 1

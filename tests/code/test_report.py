@@ -12,7 +12,7 @@ import pytest
 from astroreel.classes import CLASSES
 from astroreel.errors import UserError
 from astroreel.evaluation.figures import confusion_matrices, target_mean_recall, write_readme_figure
-from astroreel.evaluation.illustrations import LearningCurve, LightCurveExample
+from astroreel.evaluation.illustrations import LearningCurve, LightCurveExample, stamp_strips
 from astroreel.evaluation.protocol import EvaluationConfig, evaluate
 from astroreel.evaluation.report import Exclusion, ReportData, describe, draw_figures, render_report
 from astroreel.evaluation.summary import comparisons, findings, not_claimed
@@ -202,6 +202,23 @@ def test_the_summary_says_what_fine_tuning_costs_on_simulated_objects(hits):
     assert f"{abs(100 * change):.1f} points" in sentence
 
 
+def test_the_summary_says_how_many_supernovae_are_called_so_before_their_light(hits):
+    (sentence,) = [text for text in findings(hits) if text.startswith("After 5 images")]
+    for stage in ("zero_shot", "fine_tuned"):
+        for name in ("recall_5", "recall_22"):
+            leaf = hits.metrics["real"]["rcnn"][stage][name]["supernova"]
+            assert f"{100 * leaf['value']:.1f} %" in sentence
+
+
+def test_only_hits_has_had_its_stars_in_the_simulators_scatter(hits, surrogate):
+    assert any("not wholly blind" in text for text in not_claimed(hits, "default"))
+    assert not any("HiTS" in text for text in not_claimed(surrogate, "default"))
+
+
+def test_what_is_not_claimed_names_the_features_that_the_forest_lacks(hits):
+    assert any("CAR_mean, CAR_sigma, CAR_tau are missing" in text for text in not_claimed(hits, "thesis"))
+
+
 def test_what_is_not_claimed_names_the_classes_without_real_sequences(hits, surrogate):
     assert any("cepheid, galaxy and asteroid" in text for text in not_claimed(hits, "default"))
     assert any("Nothing is said of any real sky" in text for text in not_claimed(surrogate, "default"))
@@ -229,6 +246,19 @@ def test_the_readme_figure_is_figure_4_2_without_any_image(hits, tmp_path):
     assert svg == target_mean_recall(hits).svg
     assert "<image" not in svg
     assert "RCNN, with a few labels" in svg
+
+
+def test_the_figure_of_the_target_has_the_chance_of_both_choices(hits):
+    svg = target_mean_recall(hits).svg
+    assert "chance, seven classes" in svg
+    assert "chance, four classes" in svg
+
+
+def test_a_strip_of_stamps_has_the_brightest_epoch(make_sequence):
+    sequences = SequenceSet.from_sequences([make_sequence(21, seed=1, label="asteroid")])
+    plain = stamp_strips(sequences, "simulated").svg
+    sequences.stamps[10] += 1e4  # between two of the eight that an even choice takes
+    assert stamp_strips(sequences, "simulated").svg != plain
 
 
 def test_a_figure_says_itself_that_its_objects_are_a_surrogate(surrogate):

@@ -76,16 +76,19 @@ def test_start_and_length_do_not_tell_the_class(make_sequence: MakeSequence) -> 
             assert found.pvalue > 0.01, (label, column)
 
 
-def test_the_class_with_the_fewest_epochs_bounds_the_windows_of_all(make_sequence: MakeSequence) -> None:
-    long = _target(make_sequence, 20, 5, [28]).select(np.arange(40))
+def test_a_series_shorter_than_its_lenders_window_starts_earlier_and_keeps_the_length(
+    make_sequence: MakeSequence,
+) -> None:
+    long = _target(make_sequence, 20, 5, [26]).select(np.arange(20))
     short = SequenceSet.from_sequences(
-        make_sequence(18, seed=i, name=f"short-{i}", label="non_variable", field=f"field-{i % 5}")
+        make_sequence(22, seed=i, name=f"short-{i}", label="non_variable", field=f"field-{i % 5}")
         for i in range(20)
     )
     target = SequenceSet.concatenate([long, short])
-    alerts = np.where(target.labels == "supernova", 4, -1)
+    alerts = np.where(target.labels == "supernova", 13, -1)
     split = split_target(target, alerts, SplitConfig(shots=2, draws=1))
-    assert {entry.length for entry in split.objects.values()} == {18}
+    windows = {(e.label, e.start, e.length) for e in split.objects.values()}
+    assert windows == {("supernova", 8, 18), ("non_variable", 4, 18)}
 
 
 def test_supernovae_never_detected_are_left_out_and_named(make_sequence: MakeSequence) -> None:

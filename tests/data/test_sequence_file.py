@@ -93,7 +93,7 @@ def _drop_column(name: str) -> HeaderEdit:
         (_set("GAIN", "four"), "keyword: GAIN is 'four', expected a number"),
         (_set("LABELCNF", 1.5), "keyword: LABELCNF is 1.5"),
         (_delete("FIELD"), "missing_keyword: no FIELD"),
-        (_epoch("MJD", 3, 57000.0), "unsorted_times: MJD of row 3"),
+        (_epoch("MJD", 3, 57000.0), r"unsorted_times: MJD of row 3 is 57000\.0, after 57\d"),
         (_epoch("SEEING", 2, -1.0), "epoch_value: SEEING of row 2 is -1.0"),
         (_epoch("ZP", 0, np.nan), "epoch_value: ZP of row 0 is nan"),
         (_epoch("MJD", 9, 2457070.0), "epoch_value: MJD of row 9"),
@@ -122,8 +122,24 @@ def test_a_departure_is_refused_by_file_rule_and_value(
 def test_repeated_times_are_refused(make_sequence: MakeSequence) -> None:
     sequence = make_sequence()
     sequence.epochs["mjd"][4] = sequence.epochs["mjd"][3]
-    with pytest.raises(InvalidSequence, match="object-0: repeated_times: MJD of row 4"):
+    with pytest.raises(InvalidSequence, match=r"object-0: repeated_times: MJD of row 4 is (\S+), after \1$"):
         validate(sequence, "object-0")
+
+
+def test_a_sequence_with_too_few_stamps_to_see_is_refused(make_sequence: MakeSequence) -> None:
+    sequence = make_sequence(10)
+    sequence.stamps[:4] = np.nan
+    validate(sequence, "object-0")
+    sequence.stamps[4] = np.nan
+    detail = "5 of 10 stamps have a pixel that is not NaN, expected at least 6$"
+    with pytest.raises(InvalidSequence, match=f"object-0: no_pixels: {detail}"):
+        validate(sequence, "object-0")
+
+
+def test_a_text_file_is_refused_without_the_readers_advice(tmp_path: Path) -> None:
+    (tmp_path / "a.fits").write_text("no FITS file")
+    with pytest.raises(InvalidSequence, match=r"not a readable FITS file \([^.]*\)$"):
+        read_sequence(tmp_path / "a.fits")
 
 
 @one_example_folder
@@ -164,6 +180,11 @@ def test_good_files_are_read_past_bad_ones(make_sequence: MakeSequence, tmp_path
 
 def test_a_folder_without_sequence_files_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no sequence files"):
+        read_folder(tmp_path)
+    (tmp_path / "stamps.npy").touch()
+    with pytest.raises(
+        UserError, match=r"a store of arrays, .*`astroreel simulate --format fits` makes files"
+    ):
         read_folder(tmp_path)
     with pytest.raises(UserError, match="no such file or folder"):
         find_sequence_files([tmp_path / "nowhere"])

@@ -234,7 +234,7 @@ def test_a_wrong_configuration_is_refused(wrong: dict[str, object]) -> None:
         ForestConfig.model_validate(wrong)
 
 
-@pytest.mark.parametrize("name", ["few_real_forest", "two_numbers", "magnitude", "epoch_count"])
+@pytest.mark.parametrize("name", ["few_real_forest", "two_numbers", "magnitude", "epoch_count", "cadence"])
 def test_baselines_give_probabilities_and_none_to_classes_they_never_saw(name: str) -> None:
     train, labels = light_curves(20, 30)
     test, _ = light_curves(21, 30)
@@ -261,6 +261,20 @@ def test_each_baseline_sees_only_what_its_name_says() -> None:
     assert right["magnitude"][~faint].mean() < 0.85
     # Lengths are drawn alike for all classes here.
     assert right["epoch_count"].mean() < 0.6
+    assert right["cadence"].mean() < 0.6
+
+
+def test_the_times_of_the_images_are_days_since_the_first_and_minus_one_beyond_the_end() -> None:
+    lengths = np.array([4, 9, 22])
+    nightly = LightCurves(
+        np.concatenate([[0], np.cumsum(lengths)]),
+        57070.0 + np.concatenate([np.arange(length) for length in lengths]),
+        np.zeros(lengths.sum()),
+        np.ones(lengths.sum()),
+    )
+    table = baselines()["cadence"].describe(nightly)
+    days = np.arange(22.0)
+    np.testing.assert_array_equal(table, np.where(days < lengths[:, None], days, -1.0))
 
 
 def test_a_curve_without_a_measured_epoch_has_probabilities_too() -> None:

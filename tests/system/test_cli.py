@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from astroreel import cli, source
 from astroreel.classes import CLASSES
@@ -24,9 +25,12 @@ from astroreel.sequences.file import read_folder, write_sequence
 from astroreel.sequences.prepare import Preparation
 from astroreel.sequences.record import OBJECT_DTYPE, Sequence
 from astroreel.sequences.store import load_store
+from astroreel.tracking.registry import VersionRow
 from astroreel.tracking.store import connect
 
 ROOT = Path(__file__).resolve().parents[2]
+
+HEADLINE = "surrogate.mean_recall_22"
 
 MakeSequence = Callable[..., Sequence]
 
@@ -105,13 +109,13 @@ def rows(path: str = "out.csv") -> list[dict[str, str]]:
     ("line", "message"),
     [
         ("--nope", "No such option: --nope"),
-        ("nope", "No such command 'nope'"),
+        ("nope", "No such command 'nope'; see `astroreel --help`$"),
         ("configure --scale large", "--scale is 'large': choose from smoke, default, thesis"),
         ("configure --target lsst", "--target is 'lsst': choose from auto, hits, surrogate"),
         ("configure --source nowhere", "nowhere: no real_obs/real_stamps in this folder"),
         ("configure --target hits", "cannot be fetched"),
         ("configure surplus", "surplus"),
-        ("simulate", "Missing option '--out'"),
+        ("simulate", "Missing option '--out'; see `astroreel --help`$"),
         ("simulate --out x --n 0", "'--n': .*greater than or equal to 1"),
         ("simulate --out x --n many", "'--n': .*integer"),
         ("simulate --out x --seed -1", "'--seed': .*greater than or equal to 0"),
@@ -125,7 +129,8 @@ def rows(path: str = "out.csv") -> list[dict[str, str]]:
         ("convert hits . --out file", "file: is there already"),
         ("classify", "Missing (argument|option)"),
         ("classify reels --out o.csv", "Missing option '--model'"),
-        ("classify reels --model nowhere --out o.csv", "nowhere/manifest.json: missing file"),
+        ("classify reels --model nowhere --out o.csv", "nowhere: no such folder: give a bundle's folder"),
+        ("classify reels --model empty --out o.csv", "empty/manifest.json: missing file"),
         ("classify nowhere --model model --out o.csv", "nowhere: no such file or folder"),
         ("classify empty --model model --out o.csv", r"empty: no sequence files \(\*\.fits\) in this folder"),
         ("classify reels --model model --out empty", "empty: is a folder: name a file"),
@@ -266,6 +271,16 @@ def test_damaged_files_are_named_and_the_rest_classified(astroreel: Run, reels: 
     assert len(rows()) == 3
 
 
+def test_an_object_in_two_files_is_noted(astroreel: Run, reels: Path) -> None:
+    shutil.copy(reels / "object-1.fits", reels / "twin.fits")
+    done = astroreel("classify", reels, "--model", "model", "--out", "out.csv")
+    assert (done.status, done.stderr) == (
+        0,
+        "note: object object-1 is in two files: reels/object-1.fits and reels/twin.fits\n",
+    )
+    assert len(rows()) == 4
+
+
 def test_files_none_of_which_can_be_read_leave_no_table(astroreel: Run, reels: Path) -> None:
     for file in reels.iterdir():
         file.write_text("no FITS file")
@@ -393,6 +408,58 @@ def test_the_status_of_an_empty_registry_is_empty(
     assert json.loads(astroreel("registry", "status", "--json").stdout) == {"versions": []}
 
 
+VERSIONS = [
+    VersionRow(
+        name,
+        version,
+        (),
+        "fine-tuned",
+        "surrogate",
+        "default",
+        "ab" * 32,
+        f"{HEADLINE}=0.7123",
+        HEADLINE,
+        0.7123,
+    )
+    for name in ("surrogate-forest", "surrogate-rcnn")
+    for version in (1, 2)
+]
+
+
+def test_versions_away_from_a_terminal_are_plain_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    cli._print_versions(VERSIONS)
+    heading, *lines = capsys.readouterr().out.splitlines()
+    assert heading.split() == ["version", "training", "scale", "aliases", "headline", "digest"]
+    assert lines[0].split() == [
+        "models:/surrogate-forest/1",
+        "fine-tuned",
+        "default",
+        "-",
+        f"{HEADLINE}=0.7123",
+        "abababab",
+    ]
+    assert len(lines) == 4
+
+
+def test_versions_on_a_terminal_of_80_columns_are_whole(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Console(force_terminal=True, no_color=True, width=80, soft_wrap=True, highlight=False)
+    monkeypatch.setattr(cli, "output", terminal)
+    cli._print_versions(VERSIONS)
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[1].split() == [
+        "models:/surrogate-forest/1",
+        "fine-tuned",
+        "default",
+        "-",
+        "0.7123",
+        "abababab",
+    ]
+    assert lines[-1] == f"headline: {HEADLINE}"
+
+
 # As a process of its own
 
 
@@ -410,9 +477,10 @@ def test_the_installed_command_keeps_the_contract(tmp_path: Path) -> None:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """The scripts of the pipeline in a project on a HiTS folder of its own."""
+    """The code of the pipeline in a project on a HiTS folder of its own."""
     folder = tmp_path / "house" / "project"
-    shutil.copytree(ROOT / "pipelines", folder / "pipelines", ignore=shutil.ignore_patterns("__pycache__"))
+    for code in ("pipelines", "src"):
+        shutil.copytree(ROOT / code, folder / code, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "dvc.yaml", folder)
     for name in ("real_stamps", "Blind15A_info"):
         (tmp_path / "house" / "hits" / "real_obs" / name).mkdir(parents=True)

@@ -20,10 +20,11 @@ import pytest
 from mlflow import MlflowClient
 
 from astroreel.errors import UserError
-from astroreel.models.bundle import save_bundle
+from astroreel.models.bundle import Bundle, save_bundle
 from astroreel.sequences.prepare import Preparation
 from astroreel.sequences.record import SequenceSet
 from astroreel.tracking import flavour, registry, store
+from astroreel.tracking.card import Figure, FineTuning, version_card
 from astroreel.tracking.publish import TrainedModel, publish_all
 from astroreel.tracking.registry import download_bundle, publish_version, status
 from astroreel.tracking.runs import publish_run
@@ -72,7 +73,7 @@ def make_project(root: Path) -> Path:
         run.metrics({"broken": math.nan})
         run.artifact(root / "figure.svg")
     with SpoolReporter(root / "runs" / "finetune", "finetune") as run:
-        run.tags({"git.commit": "0" * 40, "git.dirty": "true"})
+        run.tags({"git.commit": "0" * 40, "git.dirty": "true", "stage": "finetune"})
         run.child("draw-0").metrics({"recall": 0.5}, 0)
         run.child("draw-1").metrics({"recall": 0.6}, 0)
     make_bundle(root / "models" / "pretrained", 1.0)
@@ -85,18 +86,16 @@ def trained_models(root: Path, target: str) -> list[TrainedModel]:
         bundle=root / "models" / "pretrained",
         run=root / "runs" / "pretrain",
         target=target,
-        training="simulated",
         scale="smoke",
-        metrics={"mean_recall": 0.5},
-        headline="mean_recall",
+        figures={"real.mean_recall_22": Figure(0.5, 0.4, 0.6, 580)},
+        headline="real.mean_recall_22",
     )
     finetuned = replace(
         pretrained,
         bundle=root / "models" / "finetuned",
         run=root / "runs" / "finetune" / "children" / "draw-0",
-        training="fine-tuned",
-        metrics={"mean_recall": 0.75},
-        parent=pretrained.bundle,
+        figures={"real.mean_recall_22": Figure(0.75, 0.7, 0.8125, 580)},
+        tuning=FineTuning(pretrained.bundle, shots=10, draw=0, fold=3),
     )
     return [pretrained, finetuned]
 
@@ -159,6 +158,27 @@ def test_nested_records_become_nested_runs(tmp_path: Path, client: MlflowClient)
     assert recalls == {"draw-0": 0.5, "draw-1": 0.6}
 
 
+def test_a_nested_run_says_what_the_run_around_it_says_and_its_own(
+    tmp_path: Path, client: MlflowClient
+) -> None:
+    with SpoolReporter(tmp_path / "run", "run") as run:
+        run.tags({"git.commit": "1" * 40, "data.data/target": "bbbb", "stage": "search", "target": "hits"})
+        inner = run.child("outer").child("inner")
+        inner.tags({"target": "its own"})
+    home = experiment_id(client, "inherited")
+    publish_run(client, home, read_spool(tmp_path / "run"))
+    tags = {run.info.run_name: run.data.tags for run in client.search_runs([home])}
+    assert {name: said["target"] for name, said in tags.items()} == {
+        "run": "hits",
+        "outer": "hits",
+        "inner": "its own",
+    }
+    for said in tags.values():
+        assert said["git.commit"] == said["mlflow.source.git.commit"] == "1" * 40
+        assert said["data.data/target"] == "bbbb"
+        assert said["mlflow.source.name"] == "pipelines/search.py"
+
+
 def test_a_version_says_where_it_comes_from(tmp_path: Path, uri: str) -> None:
     publish_project(make_project(tmp_path), uri, "lineage")
     client = connect(uri)
@@ -169,7 +189,31 @@ def test_a_version_says_where_it_comes_from(tmp_path: Path, uri: str) -> None:
     assert second.tags["parent"] == "lineage-forest/1"
     assert second.tags["git.dirty"] == "true"
     assert client.get_run(second.run_id).info.run_name == "draw-0"
-    assert "| mean_recall | 0.75 |" in second.description
+    assert second.tags["metric.real.mean_recall_22"] == "0.75"
+    assert second.tags["metric.real.mean_recall_22.high"] == "0.8125"
+
+
+def test_a_fine_tuned_versions_card_tells_its_figures_from_itself(tmp_path: Path, uri: str) -> None:
+    publish_project(make_project(tmp_path), uri, "card")
+    client = connect(uri)
+    first, second = (client.get_model_version("card-forest", number).description for number in ("1", "2"))
+    assert "| mean recall, real | 0.750 (0.700 to 0.812), n = 580 |" in second
+    assert "fine-tuned on 10 real sequences a class" in second
+    assert "means over all draws and folds. This version is the model of draw 0, fold 3." in second
+    assert "- fine-tuned from: `card-forest/1`" in second
+    assert "models:/card-forest/VERSION" in second
+    assert ", trained on simulations, for" in first
+    assert "fine-tuned" not in first
+    assert "over all draws" not in first
+
+
+def test_a_networks_card_names_it_and_a_surveys_its_limits() -> None:
+    weights, preparation = {"w": np.zeros(1)}, Preparation()
+    bundle = Bundle("rcnn", weights, {"name": "photometric"}, preparation, 1.0, "0" * 64)
+    card = version_card("hits-rcnn", bundle, {"target": "hits", "scale": "smoke"}, {}, None)
+    assert "- network: `photometric`" in card
+    assert "- classes: supernova, rr_lyrae, cepheid" in card
+    assert "no labelled Cepheids, galaxies or asteroids" in card
 
 
 def test_status_shows_versions_aliases_and_headline(tmp_path: Path, uri: str) -> None:
@@ -179,8 +223,8 @@ def test_status_shows_versions_aliases_and_headline(tmp_path: Path, uri: str) ->
     client.set_registered_model_alias("status-forest", "challenger", "2")
     rows = [row for row in status(client) if row.name == "status-forest"]
     assert [(row.version, row.aliases, row.training, row.headline) for row in rows] == [
-        (1, (), "simulated", "mean_recall=0.5"),
-        (2, ("challenger", "champion"), "fine-tuned", "mean_recall=0.75"),
+        (1, (), "simulated", "real.mean_recall_22=0.5"),
+        (2, ("challenger", "champion"), "fine-tuned", "real.mean_recall_22=0.75"),
     ]
 
 
@@ -336,7 +380,7 @@ def test_a_version_made_by_hand_is_refused(tmp_path: Path, client: MlflowClient)
     ("model", "message"),
     [
         ("models:/unknown-forest/7", "no such version: unknown-forest has 1, 2 = champion$"),
-        ("models:/unknown-forest@none", "no such version: unknown-forest has 1"),
+        ("models:/unknown-forest@none", "no alias 'none': unknown-forest has versions 1, 2 = champion; set"),
         ("models:/nobody/1", "no such version: registered are .*unknown-forest"),
         ("models:/unknown-forest", "expected models:/NAME/VERSION or models:/NAME@ALIAS"),
     ],

@@ -25,7 +25,7 @@ ON_COLOUR = "#fffffe"
 
 #: Okabe and Ito's colours, told apart by all common kinds of colour vision.
 BLUE, VERMILION, GREEN = "#0072b2", "#d55e00", "#009e73"
-PURPLE, ORANGE = "#cc79a7", "#e69f00"
+PURPLE, ORANGE, SKY = "#cc79a7", "#e69f00", "#56b4e9"
 
 #: Width of a figure [inch]: at this width a phone shows 10-point text as 10-pixel text.
 WIDTH = 4.0

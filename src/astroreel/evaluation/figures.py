@@ -21,7 +21,9 @@ _COLOURS = {
     "two_numbers": drawing.PURPLE,
     "magnitude": drawing.ORANGE,
     "epoch_count": drawing.MUTED,
+    "cadence": drawing.SKY,
 }
+_NUMBERS = ("one", "two", "three", "four", "five", "six", "seven")
 _MARKERS = {"rcnn": "o", "forest": "s"}
 
 
@@ -35,12 +37,12 @@ def simulated_accuracy(evaluation: Evaluation) -> Drawing:
             _line(axes, curve, f"{model_name(curve.model)}, training set", "--")
         for curve in sorted(test, key=_legend_order):
             _line(axes, curve, f"{model_name(curve.model)}, test set", "-", band=True)
-        _sample_axes(axes, "accuracy, simulated objects")
+        _sample_axes(axes, "accuracy, simulated objects [%]")
         figure.legend(loc="outside lower left", handlelength=2.6)
         return Drawing(
             "simulated_accuracy",
             "Accuracy on simulated objects",
-            "Share of the simulated test objects classified rightly after so many samples"
+            "Percent of the simulated test objects classified rightly after so many samples"
             " (the thesis's Figure 4.1). Bands: 95 % intervals.",
             to_svg(figure),
         )
@@ -58,18 +60,25 @@ def target_mean_recall(evaluation: Evaluation) -> Drawing:
             else:
                 stage = f"{model_name(curve.model)}, {stage_name(curve.stage)}"
                 _line(axes, curve, stage, "-" if curve.stage == "fine_tuned" else "--", band=True)
-        _sample_axes(axes, f"mean recall, {domain} objects")
-        axes.axhline(1 / len(CLASSES), color=drawing.MUTED, linewidth=0.8)
-        axes.text(22, 1 / len(CLASSES), "chance", color=drawing.MUTED, ha="right", va="bottom", size=9)
+        _sample_axes(axes, f"mean recall, {domain} objects [%]")
+        for choices in sorted({len(CLASSES), len(evaluation.target_classes)}):
+            _chance(axes, choices)
         figure.legend(loc="outside lower left", handlelength=2.6)
         return Drawing(
             f"{domain}_mean_recall",
             f"Mean recall on {domain} objects",
             f"Recall averaged over the classes of the {domain} objects after so many samples (the"
-            " thesis's Figure 4.2), every model choosing among seven classes. Bands: 95 % intervals"
-            " over fields and draws; dotted: baselines.",
+            " thesis's Figure 4.2). RCNN and forest choose among all seven classes, the baselines (dotted)"
+            " only among those of the few labels. Bands: 95 % intervals over fields and draws.",
             to_svg(figure),
         )
+
+
+def _chance(axes: Axes, classes: int) -> None:
+    """A thin line at the mean recall of guessing among so many classes."""
+    height, label = 100 / classes, f"chance, {_NUMBERS[classes - 1]} classes"
+    axes.axhline(height, color=drawing.MUTED, linewidth=0.6)
+    axes.text(22, height, label, color=drawing.MUTED, ha="right", va="top", size=9)
 
 
 def _legend_order(curve: Curve) -> tuple[bool, bool, bool, float]:
@@ -81,7 +90,7 @@ def _legend_order(curve: Curve) -> tuple[bool, bool, bool, float]:
 def _line(axes: Axes, curve: Curve, label: str, style: str, band: bool = False) -> None:
     colour = _COLOURS.get(curve.model, drawing.MUTED)
     samples = np.arange(1, len(curve.estimates) + 1)
-    values = curve.array("value")
+    values, low, high = (100 * curve.array(name) for name in ("value", "low", "high"))
     axes.plot(
         samples,
         values,
@@ -90,16 +99,14 @@ def _line(axes: Axes, curve: Curve, label: str, style: str, band: bool = False) 
         linewidth=1.8 if band else 1.2,
         marker=_MARKERS.get(curve.model) if style == "-" else None,
         markersize=3.5,
-        label=f"{values[-1]:.3f}  {label}",
+        label=f"{values[-1]:.1f}  {label}",
     )
     if band:
-        axes.fill_between(
-            samples, curve.array("low"), curve.array("high"), color=colour, alpha=0.15, linewidth=0
-        )
+        axes.fill_between(samples, low, high, color=colour, alpha=0.15, linewidth=0)
 
 
 def _sample_axes(axes: Axes, measure: str) -> None:
-    axes.set(xlim=(0.5, 22.5), ylim=(0, 1.02), xlabel="number of samples", ylabel=measure)
+    axes.set(xlim=(0.5, 22.5), ylim=(0, 102), xlabel="number of samples", ylabel=measure)
     axes.set_xticks([1, 5, 10, 15, 20, 22])
 
 

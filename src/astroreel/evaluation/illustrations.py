@@ -16,8 +16,11 @@ from astroreel.sequences.prepare import background_noise
 from astroreel.sequences.record import Sequence as ImageSequence
 from astroreel.sequences.record import SequenceSet
 
-_CURVE_COLOURS = (drawing.BLUE, drawing.VERMILION, drawing.GREEN)
+#: Not those of the RCNN and the forest, which these curves do not compare.
+_CURVE_COLOURS = (drawing.GREEN, drawing.PURPLE, drawing.ORANGE)
 _STRIP_FRAMES = 8
+#: The middle of a stamp, where its object stands [pixel].
+_CENTRE = slice(7, 14)
 
 
 @dataclass(frozen=True)
@@ -67,11 +70,12 @@ def learning_curves(curves: Sequence[LearningCurve]) -> Drawing:
     with canvas(0.6 + 1.9 * len(quantities)) as figure:
         panels = figure.subplots(len(quantities), squeeze=False, sharex=True)[:, 0]
         for axes, quantity in zip(panels, quantities, strict=True):
+            scale, unit = (100, " [%]") if quantity == "accuracy" else (1, "")
             for curve in curves:
                 if curve.quantity == quantity:
                     colour = _CURVE_COLOURS[names.index(curve.name) % len(_CURVE_COLOURS)]
-                    axes.plot(curve.steps, curve.values, color=colour, linewidth=1.5, label=curve.name)
-            axes.set_ylabel(quantity)
+                    axes.plot(curve.steps, scale * curve.values, color=colour, linewidth=1.5)
+            axes.set_ylabel(quantity + unit)
         panels[-1].set_xlabel("iteration")
         handles = [Line2D([], [], color=_CURVE_COLOURS[i % len(_CURVE_COLOURS)]) for i in range(len(names))]
         figure.legend(handles, names, loc="outside upper left", ncols=len(names))
@@ -131,18 +135,18 @@ def stamp_strips(sequences: SequenceSet, domain: str) -> Drawing:
         return Drawing(
             f"{domain}_stamps",
             f"Image sequences, {domain} objects",
-            "Up to eight epochs of one object a class, in time's order from left to right; 21 x 21"
-            " pixels, sky-subtracted, on an arcsinh scale of the noise.",
+            "Up to eight epochs of one object a class, the brightest among them, in time's order from left"
+            " to right; 21 x 21 pixels, sky-subtracted, on an arcsinh scale of the noise.",
             to_svg(figure),
         )
 
 
 def _strip(sequence: ImageSequence, noise: NDArray[np.float64]) -> NDArray[np.float64]:
     """Stamps side by side, one blank column between them."""
+    scaled = (sequence.stamps - sequence.epochs["sky"][:, None, None]) / noise[:, None, None]
+    brightest = np.nansum(scaled[:, _CENTRE, _CENTRE], axis=(1, 2)).argmax()
     chosen = np.unique(np.linspace(0, len(sequence) - 1, _STRIP_FRAMES).round().astype(int))
-    scaled = (sequence.stamps[chosen] - sequence.epochs["sky"][chosen, None, None]) / noise[
-        chosen, None, None
-    ]
-    framed = np.pad(np.arcsinh(scaled), ((0, 0), (0, 0), (0, 1)), constant_values=np.nan)
+    chosen[np.abs(chosen - brightest).argmin()] = brightest  # an asteroid is seen in one frame alone
+    framed = np.pad(np.arcsinh(scaled[chosen]), ((0, 0), (0, 0), (0, 1)), constant_values=np.nan)
     padded = np.pad(framed, ((0, _STRIP_FRAMES - len(chosen)), (0, 0), (0, 0)), constant_values=np.nan)
     return np.concatenate(list(padded), axis=1)

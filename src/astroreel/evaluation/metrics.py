@@ -17,10 +17,16 @@ from astroreel.classes import CLASSES
 #: Number of samples after which a classifier is finally scored (thesis 3.2.1: N_d = 22).
 N_SAMPLES = 22
 
+#: Number of samples that a supernova's window holds from before its first detection.
+N_BEFORE = 5
+
 #: Names of the leaves that score a classifier after its last sample.
 ACCURACY = f"accuracy_{N_SAMPLES}"
 MEAN_RECALL = f"mean_recall_{N_SAMPLES}"
 RECALL = f"recall_{N_SAMPLES}"
+
+#: Name of the leaf of recalls that no supernova's light curve can have helped.
+EARLY_RECALL = f"recall_{N_BEFORE}"
 
 #: Lowest probability that the log loss takes at its word: a forest may give exactly zero.
 PROBABILITY_FLOOR = 1e-6

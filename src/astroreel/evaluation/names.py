@@ -9,6 +9,7 @@ _MODELS = {
     "two_numbers": "Brightness and scatter",
     "magnitude": "Brightness alone",
     "epoch_count": "Number of epochs alone",
+    "cadence": "Times of the images alone",
 }
 _STAGES = {"zero_shot": "simulations only", "fine_tuned": "with a few labels"}
 _CLASSES = {"rr_lyrae": "RR Lyrae", "non_variable": "Non-variable"}

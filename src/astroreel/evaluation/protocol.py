@@ -1,9 +1,10 @@
 """The protocol: who is tested on what, and the numbers that follow.
 
-Every model chooses among all seven classes. On the target domain (``real`` or ``surrogate``) the
-fine-tuned models are cross-fitted: in each draw every object is tested once, by the model whose
-few-shot pool held no object of its field. On the simulated domain every model sees the whole test
-set. All models of a domain are tested on the same objects, so that they can be compared in pairs.
+RCNN and forest choose among all seven classes, the baselines only among those of the few labels. On
+the target domain (``real`` or ``surrogate``) the fine-tuned models are cross-fitted: in each draw
+every object is tested once, by the model whose few-shot pool held no object of its field. On the
+simulated domain every model sees the whole test set. All models of a domain are tested on the same
+objects, so that they can be compared in pairs.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ from astroreel.evaluation.bootstrap import Measurement, Resampling, Statistic, d
 from astroreel.evaluation.estimate import Estimate, wilson, wilson_mean
 from astroreel.evaluation.metrics import (
     ACCURACY,
+    EARLY_RECALL,
     MEAN_RECALL,
+    N_BEFORE,
+    N_SAMPLES,
     RECALL,
     ClassMeans,
     brier_scores,
@@ -122,7 +126,8 @@ class _DomainEvaluation:
         return {
             ACCURACY: _accuracies(hits)[-1].to_json(),
             MEAN_RECALL: _mean_recalls(hits)[-1].to_json(),
-            RECALL: {name: leaf.to_json() for name, leaf in _final_recalls(hits).items()},
+            RECALL: _recalls(hits, N_SAMPLES),
+            EARLY_RECALL: _recalls(hits, N_BEFORE),
             "log_loss": log_loss.to_json(),
             "brier": brier.to_json(),
             **({"gain": _final_differences(hits, before)} if before else {}),
@@ -169,15 +174,18 @@ def _mean_recalls(hits: Measurement) -> list[Estimate]:
     return _widened(hits.estimates(ClassMeans.balanced), *interval)
 
 
-def _final_recalls(hits: Measurement) -> dict[str, Estimate]:
-    """Recall after the last sample of each class that occurs."""
+def _recalls(hits: Measurement, n_samples: int) -> dict[str, Any]:
+    """Recall after ``n_samples`` of each class that occurs."""
     counts = hits.point.weights[0].astype(int).tolist()
-    return {CLASSES[label]: _final_recall(hits, label, n) for label, n in enumerate(counts) if n}
+    return {
+        CLASSES[label]: _recall(hits, label, n, n_samples).to_json() for label, n in enumerate(counts) if n
+    }
 
 
-def _final_recall(hits: Measurement, label: int, n: int) -> Estimate:
-    estimate = hits.estimates(lambda means: means.means[:, label, -1:], n)
-    return _widened(estimate, *wilson(hits.point.means[0, label, -1:], n))[0]
+def _recall(hits: Measurement, label: int, n: int, n_samples: int) -> Estimate:
+    after = slice(n_samples - 1, n_samples)
+    estimate = hits.estimates(lambda means: means.means[:, label, after], n)
+    return _widened(estimate, *wilson(hits.point.means[0, label, after], n))[0]
 
 
 def _final_differences(first: Measurement, second: Measurement) -> dict[str, Any]:

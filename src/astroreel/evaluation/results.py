@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from astroreel.classes import CLASSES
 from astroreel.evaluation.estimate import Estimate
 from astroreel.files import read_json, write_json, write_text
 
@@ -74,6 +75,12 @@ class Evaluation:
     def target_domain(self) -> str:
         """Where the target's numbers stand: ``real``, or ``surrogate`` where no real data was used."""
         return "surrogate" if self.target == "surrogate" else "real"
+
+    @property
+    def target_classes(self) -> tuple[str, ...]:
+        """The classes that occur in the target domain: the only ones that can have labels."""
+        matrix = next(one for one in self.confusions if one.domain == self.target_domain)
+        return tuple(np.array(CLASSES)[matrix.counts.sum(axis=1) > 0].tolist())
 
     def select_curves(self, domain: str, metric: str, stage: str | None = None) -> list[Curve]:
         """The curves of one measure on one domain, of every stage or of one."""

@@ -19,6 +19,9 @@ from astroreel.photometry.curves import LightCurves
 if TYPE_CHECKING:
     from sklearn.base import ClassifierMixin
 
+#: Images of an object that the longest test takes in (thesis 3.2.1: N_d = 22).
+_EPOCHS = 22
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -54,13 +57,15 @@ def baselines() -> dict[str, Baseline]:
     """The baselines by name.
 
     ``few_real_forest`` has the forest's features; ``two_numbers`` the median flux and the scatter
-    relative to it; ``magnitude`` the median flux; ``epoch_count`` the number of epochs.
+    relative to it; ``magnitude`` the median flux; ``epoch_count`` the number of epochs; ``cadence``
+    when they were.
     """
     return {
         "few_real_forest": Baseline(_features, _forest),
         "two_numbers": Baseline(_two_numbers, _logistic_regression),
         "magnitude": Baseline(_magnitude, _forest),
         "epoch_count": Baseline(_epoch_count, _forest),
+        "cadence": Baseline(_cadence, _forest),
     }
 
 
@@ -84,6 +89,14 @@ def _magnitude(curves: LightCurves) -> Floats:
 
 def _epoch_count(curves: LightCurves) -> Floats:
     return curves.lengths[:, None].astype(np.float64)
+
+
+def _cadence(curves: LightCurves) -> Floats:
+    """Days since the first image, (N, 22), -1 beyond the end."""
+    curves = curves.first(_EPOCHS)
+    table = np.full((len(curves), _EPOCHS), -1.0)
+    table[curves.owner, curves.position] = curves.mjd - curves.mjd[curves.offsets[curves.owner]]
+    return table
 
 
 def _flux(curves: LightCurves) -> Floats:

@@ -100,7 +100,7 @@ def read_sequence(path: Path) -> Sequence:
     except InvalidSequence:
         raise
     except Exception as error:  # whatever a damaged file makes a reader raise is the file's fault
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).split()).partition(". ")[0]  # what follows is advice to programmers
         raise InvalidSequence(name, "unreadable", f"not a readable FITS file ({reason})") from error
 
 
@@ -181,6 +181,10 @@ def validate(sequence: Sequence, source: str) -> None:
     _check_header(header, source)
     if np.isinf(stamps).any():
         raise InvalidSequence(source, "infinite", "a stamp holds an infinite pixel; mark bad pixels NaN")
+    seen = int(np.isfinite(stamps).any(axis=(1, 2)).sum())
+    if seen < MIN_EPOCHS:
+        count = f"{seen} of {len(stamps)} stamps have a pixel that is not NaN"
+        raise InvalidSequence(source, "no_pixels", f"{count}, expected at least {MIN_EPOCHS}")
     _check_epochs(epochs, source)
 
 
@@ -220,9 +224,8 @@ def _check_epochs(epochs: NDArray[np.void], source: str) -> None:
     if (steps <= 0).any():
         row = int(np.argmax(steps <= 0)) + 1
         rule = "repeated_times" if steps[row - 1] == 0 else "unsorted_times"
-        raise InvalidSequence(
-            source, rule, f"MJD of row {row} is {epochs['mjd'][row]!r}, after {epochs['mjd'][row - 1]!r}"
-        )
+        before, mjd = epochs["mjd"][row - 1 : row + 1].tolist()
+        raise InvalidSequence(source, rule, f"MJD of row {row} is {mjd}, after {before}")
 
 
 def find_sequence_files(paths: Iterable[Path]) -> list[Path]:
@@ -234,6 +237,9 @@ def find_sequence_files(paths: Iterable[Path]) -> list[Path]:
     for path in paths:
         if path.is_dir():
             inside = sorted(p for p in path.rglob("*") if p.is_file() and p.name.endswith(SUFFIXES))
+            if not inside and (path / "stamps.npy").exists():
+                way_out = "`astroreel simulate --format fits` makes files"
+                raise UserError(f"{path}: a store of arrays, no folder of sequence files: {way_out}")
             if not inside:
                 raise UserError(f"{path}: no sequence files (*.fits) in this folder")
             found += inside

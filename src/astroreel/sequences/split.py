@@ -1,8 +1,9 @@
 """Which frames of which real object are used, and who may learn from whom.
 
 Folds of whole fields: an object is tested by models whose few-shot samples came from other fields.
-Supernovae start five epochs before their first detection (thesis 3.2.1); every other object takes the
-start and the length of one of the supernovae, so that neither tells the class.
+Supernovae start five epochs before their first detection and run to the last exposure (thesis 3.2.1);
+every other object takes the length and, where it can, the start of one of the supernovae, so that neither
+tells the class. What remains is the fields' own cadence: classes lie in different fields.
 """
 
 from __future__ import annotations
@@ -169,20 +170,16 @@ def _windows(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Start and length of each object's window; those of the others are drawn from the transients'."""
     lengths, labels = sequences.lengths, sequences.labels
-    # Windows end where nearly every class still has epochs, else the class with the fewest epochs
-    # could not take the longest windows and its length would tell it.
-    end = int(min(np.percentile(lengths[labels == label], 5) for label in np.unique(labels)))
-    transient = np.flatnonzero(labels == TRANSIENT)
-    starts = np.clip(alerts - config.epochs_before_alert, 0, lengths - MIN_EPOCHS)
-    spans = np.clip(np.maximum(end, starts + MIN_EPOCHS) - starts, MIN_EPOCHS, config.max_epochs)
-    spans = np.minimum(spans, lengths - starts)
-    if len(transient) == 0:
+    transient = labels == TRANSIENT
+    if not transient.any():
         return np.zeros_like(lengths), np.minimum(lengths, config.max_epochs)
-    for i in np.flatnonzero(labels != TRANSIENT):
-        fitting = transient[starts[transient] + spans[transient] <= lengths[i]]
-        lender = rng.choice(fitting if len(fitting) else transient)
-        starts[i] = min(starts[lender], lengths[i] - MIN_EPOCHS)
-        spans[i] = min(spans[lender], lengths[i] - starts[i])
+    starts = np.clip(alerts - config.epochs_before_alert, 0, lengths - MIN_EPOCHS)
+    spans = np.minimum(lengths - starts, config.max_epochs)
+    lenders = rng.choice(np.flatnonzero(transient), len(lengths))
+    # A series shorter than its lender's keeps the length, which could tell the class, and gives way
+    # in the start.
+    spans = np.where(transient, spans, np.minimum(spans[lenders], lengths))
+    starts = np.where(transient, starts, np.minimum(starts[lenders], lengths - spans))
     return starts, spans
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from astroreel.errors import UserError
 from astroreel.files import read_json
 from astroreel.parameters import Parameters
+from astroreel.tracking.card import Figure, FineTuning
 from astroreel.tracking.publish import TrainedModel, publish_all
 
 _HEADLINE = "mean_recall_22"
@@ -32,42 +33,37 @@ def publish_project(root: Path, parameters: Parameters) -> dict[str, Any]:
 
 def trained_models(root: Path, parameters: Parameters) -> list[TrainedModel]:
     """The models that become versions: both families from simulations alone, and one fine-tuned of each."""
-    tuned = f"draw-{parameters.registry.draw}-fold-{parameters.registry.fold}"
+    draw, fold = parameters.registry.draw, parameters.registry.fold
+    tuned = f"draw-{draw}-fold-{fold}"
     tuned_run = root / "runs" / "finetune" / "children" / tuned
     pretrained = {"rcnn": root / "models" / "pretrained", "forest": root / "models" / "forest"}
     runs = {"rcnn": root / "runs" / "pretrain", "forest": root / "runs" / "forest"}
     metrics = read_json(root / "reports" / "metrics.json")
 
-    def model(
-        kind: str, bundle: Path, run: Path, stage: Literal["zero_shot", "fine_tuned"], parent: Path | None
-    ) -> TrainedModel:
-        figures = dict(_figures(metrics, kind, stage))
+    def model(kind: str, bundle: Path, run: Path, tuning: FineTuning | None = None) -> TrainedModel:
+        figures = dict(_figures(metrics, kind, "fine_tuned" if tuning else "zero_shot"))
         return TrainedModel(
             bundle=bundle,
             run=run,
             target=parameters.source.target,
-            training="simulated" if stage == "zero_shot" else "fine-tuned",
             scale=parameters.scale,
-            metrics=figures,
+            figures=figures,
             headline=next((name for name in figures if name.endswith(_HEADLINE)), ""),
-            parent=parent,
+            tuning=tuning,
         )
 
+    def fine_tuned(kind: str) -> TrainedModel:
+        tuning = FineTuning(pretrained[kind], parameters.split.shots, draw, fold)
+        return model(kind, root / "models" / "finetuned" / tuned / kind, tuned_run, tuning)
+
     return [
-        *(model(kind, pretrained[kind], runs[kind], "zero_shot", None) for kind in pretrained),
-        *(
-            model(
-                kind, root / "models" / "finetuned" / tuned / kind, tuned_run, "fine_tuned", pretrained[kind]
-            )
-            for kind in pretrained
-        ),
+        *(model(kind, pretrained[kind], runs[kind]) for kind in pretrained),
+        *(fine_tuned(kind) for kind in pretrained),
     ]
 
 
-def _figures(metrics: dict[str, Any], kind: str, stage: str) -> Iterator[tuple[str, float]]:
+def _figures(metrics: dict[str, Any], kind: str, stage: str) -> Iterator[tuple[str, Figure]]:
     for domain, measure in _MEASURES.items():
         leaf = metrics.get(domain, {}).get(kind, {}).get(stage, {}).get(measure)
         if leaf is not None:
-            yield f"{domain}.{measure}", leaf["value"]
-            for part in ("low", "high", "n"):
-                yield f"{domain}.{measure}.{part}", leaf[part]
+            yield f"{domain}.{measure}", Figure(leaf["value"], leaf["low"], leaf["high"], leaf["n"])

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from mlflow import MlflowClient
 
 from astroreel.errors import UserError
 from astroreel.models.bundle import load_bundle
-from astroreel.tracking.card import version_card
+from astroreel.tracking.card import Figure, FineTuning, version_card
 from astroreel.tracking.registry import METRIC, find_version, publish_version
 from astroreel.tracking.runs import find_run, publish_run
 from astroreel.tracking.store import connect, experiment_id, mlflow_errors, publishing, shown
@@ -33,24 +33,21 @@ class TrainedModel:
         The spool folder of the run, or nested run, that made it.
     target
         The target domain: the model is registered as ``TARGET-KIND``.
-    training
-        "simulated" or "fine-tuned".
     scale
         The preset of parameters it was trained with.
-    metrics, headline
-        Figures, and which of them ``astroreel registry status`` shows ("": none).
-    parent
-        The bundle it was fine-tuned from, published before it.
+    figures, headline
+        Figures by ``DOMAIN.MEASURE``, and which of them ``astroreel registry status`` shows ("": none).
+    tuning
+        How it was fine-tuned, from a bundle published before it (None: trained on simulations alone).
     """
 
     bundle: Path
     run: Path
     target: str
-    training: Literal["simulated", "fine-tuned"]
     scale: str
-    metrics: Mapping[str, float] = field(default_factory=dict)
+    figures: Mapping[str, Figure] = field(default_factory=dict)
     headline: str = ""
-    parent: Path | None = None
+    tuning: FineTuning | None = None
 
 
 def publish_all(
@@ -87,19 +84,22 @@ def _publish_model(client: MlflowClient, home: str, model: TrainedModel) -> dict
     bundle = load_bundle(model.bundle)
     name = f"{model.target}-{bundle.kind}"
     tags = _version_tags(client, name, model)
-    card = version_card(name, bundle.digest, tags, model.metrics)
+    card = version_card(name, bundle, tags, model.figures, model.tuning)
     version = publish_version(client, name, model.bundle, _run_id(client, home, model.run), tags, card)
     return {"name": name, "version": int(version.id), "digest": bundle.digest, "new": version.new}
 
 
 def _version_tags(client: MlflowClient, name: str, model: TrainedModel) -> dict[str, str]:
     tags = _lineage(model.run)
-    tags |= {"target": model.target, "training": model.training, "scale": model.scale}
-    tags |= {METRIC + key: f"{value:.6g}" for key, value in model.metrics.items()}
+    training = "fine-tuned" if model.tuning else "simulated"
+    tags |= {"target": model.target, "training": training, "scale": model.scale}
+    for key, figure in model.figures.items():
+        tags[METRIC + key] = f"{figure.value:.6g}"
+        tags |= {f"{METRIC}{key}.{part}": f"{getattr(figure, part):.6g}" for part in ("low", "high", "n")}
     if model.headline:
         tags["headline"] = model.headline
-    if model.parent is not None:
-        digest = load_bundle(model.parent).digest
+    if model.tuning is not None:
+        digest = load_bundle(model.tuning.parent).digest
         version = find_version(client, name, digest)
         tags["parent"] = f"{name}/{version.version}" if version else digest
     return tags

@@ -103,7 +103,7 @@ def resolve(client: MlflowClient, uri: str) -> ModelVersion:
         except MlflowException as error:
             if error.error_code not in _ABSENT:
                 raise
-            raise UserError(f"{uri}: no such version: {_known_versions(client, name)}") from None
+            raise UserError(f"{uri}: {_absence(client, name, alias)}") from None
 
 
 def download_bundle(client: MlflowClient, uri: str, cache: Path | None = None) -> Path:
@@ -133,7 +133,11 @@ def download_bundle(client: MlflowClient, uri: str, cache: Path | None = None) -
 
 @dataclass(frozen=True)
 class VersionRow:
-    """One version, as ``astroreel registry status`` shows it; ``headline`` is "NAME=VALUE" or ""."""
+    """One version, as ``astroreel registry status`` shows it.
+
+    ``headline`` is "NAME=VALUE", told apart in ``headline_name`` and ``headline_value``; "", "" and None
+    where the version has none.
+    """
 
     name: str
     version: int
@@ -143,6 +147,8 @@ class VersionRow:
     scale: str
     digest: str
     headline: str
+    headline_name: str
+    headline_value: float | None
 
 
 def status(client: MlflowClient) -> list[VersionRow]:
@@ -164,7 +170,8 @@ def _aliases(model: RegisteredModel) -> dict[int, tuple[str, ...]]:
 
 def _row(version: ModelVersion, aliases: tuple[str, ...]) -> VersionRow:
     tags = version.tags
-    headline = tags.get("headline")
+    headline = tags.get("headline", "")
+    value = tags.get(METRIC + headline, "")
     return VersionRow(
         name=version.name,
         version=int(version.version),
@@ -173,7 +180,9 @@ def _row(version: ModelVersion, aliases: tuple[str, ...]) -> VersionRow:
         target=tags.get("target", ""),
         scale=tags.get("scale", ""),
         digest=tags[DIGEST],
-        headline=f"{headline}={tags.get(METRIC + headline, '')}" if headline else "",
+        headline=f"{headline}={value}" if headline else "",
+        headline_name=headline,
+        headline_value=float(value) if value else None,
     )
 
 
@@ -206,13 +215,16 @@ def _log_model(client: MlflowClient, name: str, bundle_path: Path, run_id: str, 
     return model_id
 
 
-def _known_versions(client: MlflowClient, name: str) -> str:
+def _absence(client: MlflowClient, name: str, alias: str | None) -> str:
+    """What is missing, and what there is instead."""
     rows = status(client)
-    named = [" = ".join((str(row.version), *row.aliases)) for row in rows if row.name == name]
-    if named:
-        return f"{name} has {', '.join(named)}"
-    models = sorted({row.name for row in rows})
-    return f"registered are {', '.join(models)}" if models else "nothing is registered yet"
+    versions = ", ".join(" = ".join((str(row.version), *row.aliases)) for row in rows if row.name == name)
+    if versions and alias is not None:
+        return f"no alias '{alias}': {name} has versions {versions}; set one in the MLflow UI"
+    if versions:
+        return f"no such version: {name} has {versions}"
+    models = ", ".join(sorted({row.name for row in rows}))
+    return f"no such version: {f'registered are {models}' if models else 'nothing is registered yet'}"
 
 
 def _is_bundle(folder: Path, digest: str) -> bool:

@@ -40,7 +40,7 @@ def publish_run(client: MlflowClient, experiment_id: str, record: RunRecord) -> 
         return Published(known.info.run_id, new=False)
     if known is not None:
         _delete(client, known)
-    return Published(_create(client, experiment_id, record, parent=None), new=True)
+    return Published(_create(client, experiment_id, record, inherited={}), new=True)
 
 
 def find_run(client: MlflowClient, experiment_id: str, key: str) -> Run | None:
@@ -65,8 +65,16 @@ def _content(record: RunRecord) -> Mapping[str, Any]:
     }
 
 
-def _create(client: MlflowClient, experiment_id: str, record: RunRecord, parent: str | None) -> str:
-    tags = dict(_tags(record, parent))
+def _create(
+    client: MlflowClient,
+    experiment_id: str,
+    record: RunRecord,
+    inherited: Mapping[str, str],
+    parent: str | None = None,
+) -> str:
+    """Make the run and its nested ones; each takes the tags of the run around it and adds its own."""
+    said = {**inherited, **record.tags}
+    tags = dict(_tags(record.key, said, parent))
     run_id: str = client.create_run(experiment_id, record.start_ms, tags, record.name).info.run_id
     params = [Param(name, value[:_PARAM_LENGTH]) for name, value in record.params.items()]
     for start in range(0, len(params), _PARAMS_A_CALL):
@@ -77,20 +85,22 @@ def _create(client: MlflowClient, experiment_id: str, record: RunRecord, parent:
     for path in record.artifacts:
         client.log_artifact(run_id, str(path))
     for child in record.children:
-        _create(client, experiment_id, child, run_id)
+        _create(client, experiment_id, child, said, run_id)
     client.set_terminated(run_id, record.status, record.end_ms)
     client.set_tag(run_id, DIGEST, record_digest(record))
     return run_id
 
 
-def _tags(record: RunRecord, parent: str | None) -> Iterator[tuple[str, str]]:
-    yield KEY, record.key
-    yield from ((name, value[:_TAG_LENGTH]) for name, value in record.tags.items())
+def _tags(key: str, said: Mapping[str, str], parent: str | None) -> Iterator[tuple[str, str]]:
+    yield KEY, key
+    yield from ((name, value[:_TAG_LENGTH]) for name, value in said.items())
     if parent is not None:
         yield "mlflow.parentRunId", parent
-    commit = record.tags.get("git.commit", UNKNOWN)
+    # MLflow's own pages show the source and the commit from here.
+    if "stage" in said:
+        yield "mlflow.source.name", f"pipelines/{said['stage']}.py"
+    commit = said.get("git.commit", UNKNOWN)
     if commit != UNKNOWN:
-        # MLflow's own pages show the commit from here.
         yield "mlflow.source.git.commit", commit
 
 

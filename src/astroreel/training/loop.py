@@ -121,6 +121,8 @@ def train(
     identity = _identity(network, train_set, valid_set, config)
     run = _Run(Stepper(network, config), identity, checkpoint)
     run.resume()
+    for look in run.history:  # the record of the interrupted run may be gone
+        reporter.metrics(look.figures, step=look.iteration)
     batches = iterate_batches(len(train_set), config.batch_size, config.seed, run.done)
     losses: list[float] = []
     began = time.perf_counter()
