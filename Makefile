@@ -1,5 +1,7 @@
 # The two commands of a new user: `make repro` and `make test`.
-PYTHON ?= python3.11
+ifndef PYTHON
+PYTHON := $(shell command -v python3.11 || command -v python3)
+endif
 VENV ?= .venv
 BIN := $(VENV)/bin
 SCALE ?=
@@ -20,7 +22,8 @@ help: ## What there is
 install: $(VENV)/.installed ## Make the virtual environment from the pinned versions
 
 $(VENV)/.installed: requirements.lock pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is not installed: install Python 3.11 or name it: make PYTHON=/path/to/python3.11"; exit 2; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || \
+	{ echo "make: $(PYTHON) is no Python 3.11: install it, or name it: make PYTHON=/path/to/python3.11"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
