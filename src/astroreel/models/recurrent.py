@@ -12,6 +12,7 @@ from abc import abstractmethod
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from astroreel.classes import CLASSES
 from astroreel.models.interface import SequenceNetwork, State, scatter
@@ -86,8 +87,12 @@ class RecurrentNetwork(SequenceNetwork):
             times=times,
             gaps=torch.diff(times, dim=1, prepend=times[:, :1]),
         )
-        hidden, _ = self.gru(inputs)
-        return self.head(self.dropout(hidden))
+        # Packed, the GRU skips the padding, which is most of a batch of mostly short sequences.
+        lengths = mask.sum(dim=1).clamp(min=1).cpu()
+        packed = pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=False)
+        hidden, _ = self.gru(packed)
+        rows, _ = pad_packed_sequence(hidden, batch_first=True, total_length=mask.shape[1])
+        return self.head(self.dropout(rows))
 
     def initial_state(self, batch: int) -> State:
         """Frames seen, time, sum of the values, last values, and the states of the GRU's layers."""
