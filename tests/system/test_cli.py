@@ -19,6 +19,7 @@ from rich.console import Console
 
 from astroreel import cli, source
 from astroreel.classes import CLASSES
+from astroreel.cli import registry
 from astroreel.models.forest import Forest, ForestClassifier
 from astroreel.parameters import configure, read_parameters
 from astroreel.sequences.file import read_folder, write_sequence
@@ -427,7 +428,7 @@ VERSIONS = [
 
 
 def test_versions_away_from_a_terminal_are_plain_columns(capsys: pytest.CaptureFixture[str]) -> None:
-    cli._print_versions(VERSIONS)
+    registry._print_versions(VERSIONS)
     heading, *lines = capsys.readouterr().out.splitlines()
     assert heading.split() == ["version", "training", "scale", "aliases", "headline", "digest"]
     assert lines[0].split() == [
@@ -445,8 +446,8 @@ def test_versions_on_a_terminal_of_80_columns_are_whole(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     terminal = Console(force_terminal=True, no_color=True, width=80, soft_wrap=True, highlight=False)
-    monkeypatch.setattr(cli, "output", terminal)
-    cli._print_versions(VERSIONS)
+    monkeypatch.setattr(registry, "output", terminal)
+    registry._print_versions(VERSIONS)
     lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
     assert max(map(len, lines)) <= 80
     assert lines[1].split() == [
