@@ -25,7 +25,8 @@ from astroreel.models.forest import (
 )
 from astroreel.models.load import load_classifier
 from astroreel.photometry.curves import LightCurves
-from astroreel.photometry.features import feature_names, features
+from astroreel.photometry.feature_set import FeatureSet
+from astroreel.photometry.features import feature_names, features, features_by_epoch
 from astroreel.sequences.prepare import Preparation
 from astroreel.sequences.record import EPOCH_DTYPE, OBJECT_DTYPE, SequenceSet
 
@@ -234,23 +235,28 @@ def test_a_wrong_configuration_is_refused(wrong: dict[str, object]) -> None:
         ForestConfig.model_validate(wrong)
 
 
+def measured(curves: LightCurves, labels: np.ndarray) -> FeatureSet:
+    """Light curves with their features after every number of samples."""
+    table = features_by_epoch(curves, range(1, 23))
+    return FeatureSet(np.arange(len(curves)).astype(str), labels, curves, table)
+
+
 @pytest.mark.parametrize("name", ["few_real_forest", "two_numbers", "magnitude", "epoch_count", "cadence"])
 def test_baselines_give_probabilities_and_none_to_classes_they_never_saw(name: str) -> None:
-    train, labels = light_curves(20, 30)
-    test, _ = light_curves(21, 30)
-    probability = baselines()[name].fit(train, labels, seed=1).predict_proba(test)
+    train, test = measured(*light_curves(20, 30)), measured(*light_curves(21, 30))
+    probability = baselines()[name].fit(train, seed=1).predict_proba(test)
     assert probability.shape == (30, len(CLASSES))
     np.testing.assert_allclose(probability.sum(axis=1), 1.0, atol=1e-12)
     assert not probability[:, [2, 3, 5, 6]].any()
-    early = baselines()[name].fit(train, labels, seed=1).predict_proba(test.first(1))
+    early = baselines()[name].fit(train, seed=1).predict_proba(test.first(1))
     assert np.isfinite(early).all()
 
 
 def test_each_baseline_sees_only_what_its_name_says() -> None:
-    train, labels = light_curves(22, 60)
-    test, truth = light_curves(23, 60)
+    train, test = measured(*light_curves(22, 60)), measured(*light_curves(23, 60))
+    truth = test.labels
     right = {
-        name: baseline.fit(train, labels, seed=1).predict_proba(test).argmax(axis=1) == truth
+        name: baseline.fit(train, seed=1).predict_proba(test).argmax(axis=1) == truth
         for name, baseline in baselines().items()
     }
     faint = truth == 0
@@ -272,13 +278,14 @@ def test_the_times_of_the_images_are_days_since_the_first_and_minus_one_beyond_t
         np.zeros(lengths.sum()),
         np.ones(lengths.sum()),
     )
-    table = baselines()["cadence"].describe(nightly)
+    table = baselines()["cadence"].describe(measured(nightly, lengths))
     days = np.arange(22.0)
     np.testing.assert_array_equal(table, np.where(days < lengths[:, None], days, -1.0))
 
 
 def test_a_curve_without_a_measured_epoch_has_probabilities_too() -> None:
-    train, labels = light_curves(24, 30)
+    train = measured(*light_curves(24, 30))
     dead = LightCurves(np.array([0, 3]), np.arange(3.0), np.full(3, np.nan), np.full(3, np.inf))
     for baseline in baselines().values():
-        assert np.isfinite(baseline.fit(train, labels, seed=1).predict_proba(dead)).all()
+        fitted = baseline.fit(train, seed=1)
+        assert np.isfinite(fitted.predict_proba(measured(dead, np.zeros(1, np.int64)))).all()

@@ -27,6 +27,7 @@ SMALL = (
     {"name": "thesis", "filters": 4, "dense": 16, "units": 8, "renorm_warmup": 0, "renorm_ramp": 4},
     {"name": "compact", "filters": 4, "features": 8, "units": 8, "layers": 2},
     {"name": "photometric", "masks": 6, "filters": 2, "units": 8},
+    {"name": "attention", "masks": 6, "filters": 2, "width": 8, "heads": 2, "span": 4},
 )
 
 Inputs = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -131,7 +132,7 @@ def test_a_network_is_made_from_its_seed_alone() -> None:
     before = torch.get_rng_state()
     first, second, other = (build(SMALL[2], seed).state_dict() for seed in (4, 4, 5))
     assert all(torch.equal(first[name], second[name]) for name in first)
-    assert not torch.equal(first["masks"], other["masks"])
+    assert not torch.equal(first["reader.masks"], other["reader.masks"])
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -202,6 +203,30 @@ def renormalised(x: np.ndarray, mean: np.ndarray, std: np.ndarray, r_max: float,
     r = np.clip(batch_std / std, 1 / r_max, r_max)
     d = np.clip((batch_mean - mean) / std, -d_max, d_max)
     return (x - batch_mean) / batch_std * r + d
+
+
+@pytest.mark.parametrize("norm", ["batch", "layer", "none"])
+@torch.no_grad()
+def test_the_thesis_network_streams_under_every_normalisation(norm: str) -> None:
+    network = used({**SMALL[0], "norm": norm})
+    stamps, times, conditions, mask = inputs([6, 6], seed=4)
+    state = network.initial_state(2)
+    for t in range(6):
+        logits, state = network.step(stamps[:, t], times[:, t], conditions[:, t], state)
+    batch = network(stamps, times, conditions, mask)
+    torch.testing.assert_close(logits, batch[:, -1], atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_attention_forgets_what_lies_before_its_span() -> None:
+    network = used({**SMALL[3], "layers": 1, "span": 3})
+    _, times, *_ = inputs([8], seed=5)
+    hidden = torch.randn(1, 8, 8, generator=torch.Generator().manual_seed(1))
+    block = network.memory.blocks[0]
+    seen = torch.ones(8, 8, dtype=torch.bool).tril().triu(-2)
+    whole, _, _ = block(hidden, times, seen)
+    recent, _, _ = block(hidden[:, 5:], times[:, 5:] - times[:, 5:6], seen[5:, 5:])
+    torch.testing.assert_close(recent[:, 2], whole[:, 7], atol=1e-4, rtol=1e-4)
 
 
 def test_batch_renormalisation_follows_its_equation() -> None:

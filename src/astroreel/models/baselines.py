@@ -16,28 +16,29 @@ from numpy.typing import NDArray
 from astroreel.classes import CLASSES
 from astroreel.photometry.curves import LightCurves
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # both load what reading a baseline's name does not need
     from sklearn.base import ClassifierMixin
+
+    from astroreel.photometry.feature_set import FeatureSet
 
 #: Images of an object that the longest test takes in (thesis 3.2.1: N_d = 22).
 _EPOCHS = 22
 
 Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class FittedBaseline:
     """A baseline that has seen its labels."""
 
-    describe: Callable[[LightCurves], Floats]
+    describe: Callable[[FeatureSet], Floats]
     model: ClassifierMixin
 
-    def predict_proba(self, curves: LightCurves) -> Floats:
+    def predict_proba(self, objects: FeatureSet) -> Floats:
         """Class probabilities, (N, 7), 0 for classes without a label."""
-        probability = np.zeros((len(curves), len(CLASSES)))
-        if len(curves):
-            probability[:, self.model.classes_] = self.model.predict_proba(self.describe(curves))
+        probability = np.zeros((len(objects), len(CLASSES)))
+        if len(objects):
+            probability[:, self.model.classes_] = self.model.predict_proba(self.describe(objects))
         return probability
 
 
@@ -45,12 +46,12 @@ class FittedBaseline:
 class Baseline:
     """What a baseline looks at, (N, columns), and what learns from it, given a seed."""
 
-    describe: Callable[[LightCurves], Floats]
+    describe: Callable[[FeatureSet], Floats]
     learner: Callable[[int], ClassifierMixin]
 
-    def fit(self, curves: LightCurves, labels: Ints, seed: int) -> FittedBaseline:
-        """Learn from light curves and their labels (N,), positions in CLASSES."""
-        return FittedBaseline(self.describe, self.learner(seed).fit(self.describe(curves), labels))
+    def fit(self, objects: FeatureSet, seed: int) -> FittedBaseline:
+        """Learn from labelled objects."""
+        return FittedBaseline(self.describe, self.learner(seed).fit(self.describe(objects), objects.labels))
 
 
 def baselines() -> dict[str, Baseline]:
@@ -69,31 +70,29 @@ def baselines() -> dict[str, Baseline]:
     }
 
 
-def _features(curves: LightCurves) -> Floats:
-    from astroreel.photometry.features import features
-
-    return features(curves)
+def _features(objects: FeatureSet) -> Floats:
+    return objects.features[:, -1]
 
 
-def _two_numbers(curves: LightCurves) -> Floats:
-    flux = _flux(curves)
+def _two_numbers(objects: FeatureSet) -> Floats:
+    flux = _flux(objects.curves)
     spread = np.nanmedian(np.abs(flux - np.nanmedian(flux, axis=1, keepdims=True)), axis=1)
     brightness = np.maximum(np.abs(np.nanmedian(flux, axis=1)), 1.0)
-    return np.stack([_magnitude(curves)[:, 0], np.log10(spread / brightness + 1e-4)], axis=1)
+    return np.stack([_magnitude(objects)[:, 0], np.log10(spread / brightness + 1e-4)], axis=1)
 
 
-def _magnitude(curves: LightCurves) -> Floats:
+def _magnitude(objects: FeatureSet) -> Floats:
     """Inverse hyperbolic sine of the median flux: a magnitude that faint and negative fluxes have too."""
-    return np.arcsinh(np.nanmedian(_flux(curves), axis=1, keepdims=True) / 100.0)
+    return np.arcsinh(np.nanmedian(_flux(objects.curves), axis=1, keepdims=True) / 100.0)
 
 
-def _epoch_count(curves: LightCurves) -> Floats:
-    return curves.lengths[:, None].astype(np.float64)
+def _epoch_count(objects: FeatureSet) -> Floats:
+    return objects.curves.lengths[:, None].astype(np.float64)
 
 
-def _cadence(curves: LightCurves) -> Floats:
+def _cadence(objects: FeatureSet) -> Floats:
     """Days since the first image, (N, 22), -1 beyond the end."""
-    curves = curves.first(_EPOCHS)
+    curves = objects.curves.first(_EPOCHS)
     table = np.full((len(curves), _EPOCHS), -1.0)
     table[curves.owner, curves.position] = curves.mjd - curves.mjd[curves.offsets[curves.owner]]
     return table

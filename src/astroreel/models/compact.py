@@ -7,11 +7,12 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from astroreel.models.recurrent import RecurrentNetwork, compress
+from astroreel.models.frames import FrameNetwork, Reader, compress, input_width
+from astroreel.models.gru import GruMemory
 
 
 class CompactConfig(BaseModel):
-    """Parameters of `CompactNetwork`.
+    """Parameters of the compact network.
 
     Attributes
     ----------
@@ -35,23 +36,29 @@ class CompactConfig(BaseModel):
     dropout: float = Field(0.1, ge=0, lt=1)
 
 
-class CompactNetwork(RecurrentNetwork):
+def compact_network(config: CompactConfig) -> FrameNetwork:
+    """A few convolutions of each frame, followed by a GRU."""
+    reader = CompactReader(config.filters, config.features)
+    memory = GruMemory(input_width(reader), config.units, config.layers, config.dropout)
+    return FrameNetwork(config, reader, memory, config.dropout)
+
+
+class CompactReader(Reader):
     """A strided and two depthwise convolutions (21 to 11 to 6 to 3 pixels) of the compressed stamp."""
 
-    def __init__(self, config: CompactConfig) -> None:
-        super().__init__(config.features, 0, config.units, config.layers, config.dropout)
-        self.config = config
-        filters = config.filters
+    def __init__(self, filters: int, features: int) -> None:
+        super().__init__()
+        self.values, self.others = features, 0
         self.convolutions = nn.Sequential(
             nn.Conv2d(1, filters, 5, stride=2, padding=2),
             nn.ReLU(),
             *_depthwise(filters, 2 * filters),
             *_depthwise(2 * filters, 2 * filters),
             nn.Flatten(),
-            nn.Linear(9 * 2 * filters, config.features),
+            nn.Linear(9 * 2 * filters, features),
         )
 
-    def encode(self, stamps: Tensor, noise: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, stamps: Tensor, noise: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
         image = compress(stamps / noise[:, None, None])[:, None]
         features = self.convolutions(image)
         return features, features.new_empty(len(features), 0)

@@ -9,15 +9,17 @@ import torch
 from pydantic import BaseModel, ValidationError
 
 from astroreel.errors import UserError
-from astroreel.models.compact import CompactConfig, CompactNetwork
+from astroreel.models.attention import AttentionConfig, attention_network
+from astroreel.models.compact import CompactConfig, compact_network
 from astroreel.models.interface import SequenceNetwork
-from astroreel.models.photometric import PhotometricConfig, PhotometricNetwork
+from astroreel.models.photometric import PhotometricConfig, photometric_network
 from astroreel.models.thesis import ThesisConfig, ThesisNetwork
 
 _NETWORKS: Mapping[str, tuple[type[BaseModel], Callable[[Any], SequenceNetwork]]] = {
     "thesis": (ThesisConfig, ThesisNetwork),
-    "compact": (CompactConfig, CompactNetwork),
-    "photometric": (PhotometricConfig, PhotometricNetwork),
+    "compact": (CompactConfig, compact_network),
+    "photometric": (PhotometricConfig, photometric_network),
+    "attention": (AttentionConfig, attention_network),
 }
 
 NETWORKS = tuple(_NETWORKS)

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from astroreel.models.recurrent import RecurrentNetwork, compress
+from astroreel.models.frames import FrameNetwork, Reader, compress, input_width
+from astroreel.models.gru import GruMemory
 from astroreel.sequences.prepare import CONDITIONS
 from astroreel.sequences.record import STAMP_SIZE
 
@@ -24,7 +25,7 @@ _LOOK = 32
 
 
 class PhotometricConfig(BaseModel):
-    """Parameters of `PhotometricNetwork`.
+    """Parameters of the photometric network.
 
     Attributes
     ----------
@@ -48,7 +49,14 @@ class PhotometricConfig(BaseModel):
     dropout: float = Field(0.1, ge=0, lt=1)
 
 
-class PhotometricNetwork(RecurrentNetwork):
+def photometric_network(config: PhotometricConfig) -> FrameNetwork:
+    """Learned photometry of each frame, followed by GRUs."""
+    reader = PhotometricReader(config.masks, config.filters)
+    memory = GruMemory(input_width(reader), config.units, config.layers, config.dropout)
+    return FrameNetwork(config, reader, memory, config.dropout)
+
+
+class PhotometricReader(Reader):
     """Sums over the stamp under learned weights that depend on the seeing, and a convolutional look.
 
     The sums are linear in the flux, as optimal photometry is (Naylor 1998), and only then compressed;
@@ -56,13 +64,12 @@ class PhotometricNetwork(RecurrentNetwork):
     noise, for what a sum cannot tell: shapes, neighbours, artefacts.
     """
 
-    def __init__(self, config: PhotometricConfig) -> None:
-        super().__init__(config.masks, _LOOK, config.units, config.layers, config.dropout)
-        self.config = config
-        self.masks = nn.Parameter(_first_masks(config.masks))
-        self.masks_by_seeing = nn.Parameter(0.003 * torch.randn(config.masks, STAMP_SIZE**2))
-        self.log_knee = nn.Parameter(torch.full((config.masks,), math.log(_FIRST_KNEE)))
-        filters = config.filters
+    def __init__(self, masks: int, filters: int) -> None:
+        super().__init__()
+        self.values, self.others = masks, _LOOK
+        self.masks = nn.Parameter(_first_masks(masks))
+        self.masks_by_seeing = nn.Parameter(0.003 * torch.randn(masks, STAMP_SIZE**2))
+        self.log_knee = nn.Parameter(torch.full((masks,), math.log(_FIRST_KNEE)))
         self.look = nn.Sequential(
             nn.Conv2d(1, filters, 3, stride=2, padding=1),
             nn.ReLU(),
@@ -75,7 +82,7 @@ class PhotometricNetwork(RecurrentNetwork):
             nn.ReLU(),
         )
 
-    def encode(self, stamps: Tensor, noise: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, stamps: Tensor, noise: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
         pixels = stamps.flatten(1)
         seeing = conditions[:, CONDITIONS.index("seeing"), None]
         flux = functional.linear(pixels, self.masks)

@@ -30,6 +30,10 @@ class ThesisConfig(BaseModel):
         Units of the LSTM.
     dropout
         Rate at the fully connected layer; the thesis does not print it.
+    norm
+        What follows every convolution: the thesis's batch renormalisation; ``batch`` normalisation, which
+        it found unstable (Figure 4.11); ``layer`` normalisation over an image's channels and pixels; or
+        nothing.
     renorm_warmup, renorm_ramp
         Schedule of the batch renormalisation, in training batches.
     """
@@ -42,6 +46,7 @@ class ThesisConfig(BaseModel):
     dense: int = Field(1024, ge=1)
     units: int = Field(512, ge=1)
     dropout: float = Field(0.5, ge=0, lt=1)
+    norm: Literal["batch_renorm", "batch", "layer", "none"] = "batch_renorm"
     renorm_warmup: int = Field(5000, ge=0)
     renorm_ramp: int = Field(20_000, ge=1)
 
@@ -78,8 +83,15 @@ class ThesisNetwork(SequenceNetwork):
         self.lstm = nn.LSTM(config.dense + config.window, config.units, batch_first=True)
         self.output = nn.Linear(config.units, len(CLASSES))
 
-    def _norm(self, channels: int) -> BatchRenorm:
-        return BatchRenorm(channels, self.config.renorm_warmup, self.config.renorm_ramp)
+    def _norm(self, channels: int) -> nn.Module:
+        match self.config.norm:
+            case "batch_renorm":
+                return BatchRenorm(channels, self.config.renorm_warmup, self.config.renorm_ramp)
+            case "batch":
+                return nn.BatchNorm2d(channels)
+            case "layer":
+                return nn.GroupNorm(1, channels)
+        return nn.Identity()
 
     def _convolution(self, channels: int) -> tuple[nn.Module, ...]:
         filters = self.config.filters

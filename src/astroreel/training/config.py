@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 #: The networks that a search may choose from, by the names of :mod:`astroreel.models.networks`.
-Network = Literal["thesis", "compact", "photometric"]
+Network = Literal["thesis", "compact", "photometric", "attention"]
 
 _DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
 

@@ -66,6 +66,9 @@ def suggest(trial: optuna.Trial, config: SearchConfig) -> None:
         case "photometric":
             trial.suggest_categorical("photometric.masks", (16, 24, 32))
             trial.suggest_categorical("photometric.units", (96, 128, 192))
+        case "attention":
+            trial.suggest_categorical("attention.masks", (16, 24, 32))
+            trial.suggest_categorical("attention.width", (64, 96, 128))
 
 
 def first_values(config: SearchConfig) -> dict[str, Any]:
@@ -77,6 +80,7 @@ def first_values(config: SearchConfig) -> dict[str, Any]:
         "thesis": {"filters": 64},
         "compact": {"filters": 16, "units": 96},
         "photometric": {"masks": 24, "units": 128},
+        "attention": {"masks": 24, "width": 96},
     }
     name = config.networks[0]
     chosen = {f"{name}.{size}": value for size, value in sizes[name].items()}

@@ -1,18 +1,20 @@
-"""What the light networks share: numbers of every frame, how they change, and a GRU over them.
+"""What the light networks share: numbers of every frame, how they change, and a memory over them.
 
 The change is what tells a variable star from a constant one, and a few per cent of it are lost beside
-the brightness itself, which spans decades. So the GRU is given, next to each number, its departure
+the brightness itself, which spans decades. So the memory is given, next to each number, its departure
 from the object's mean so far and from the frame before, amplified.
+
+A reader looks at one frame at a time, a memory follows the frames; any reader goes with any memory.
 """
 
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 
 import torch
+from pydantic import BaseModel
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from astroreel.classes import CLASSES
 from astroreel.models.interface import SequenceNetwork, State, scatter
@@ -44,36 +46,82 @@ def standardise(conditions: Tensor) -> Tensor:
     return scaled.clamp(-_LARGEST_CONDITION, _LARGEST_CONDITION)
 
 
-class RecurrentNetwork(SequenceNetwork):
-    """A GRU over what a subclass reads in each frame by itself.
+class Reader(nn.Module, ABC):
+    """What is seen in one frame.
 
-    Parameters
+    Attributes
     ----------
     values
         How many numbers of a frame are followed through time.
     others
-        How many more the GRU sees as they are.
-    units, layers, dropout
-        Of the GRU; dropout acts on its output, and between its layers.
+        How many more the memory sees as they are.
     """
 
-    def __init__(self, values: int, others: int, units: int, layers: int, dropout: float) -> None:
-        super().__init__()
-        self.values = values
-        self.log_gain = nn.Parameter(torch.full((values,), math.log(_FIRST_GAIN)))
-        inputs = 3 * values + others + len(CONDITIONS) + _TIME_INPUTS
-        between = dropout if layers > 1 else 0.0
-        self.gru = nn.GRU(inputs, units, layers, batch_first=True, dropout=between)
-        self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(units, len(CLASSES))
+    values: int
+    others: int
 
     @abstractmethod
-    def encode(self, stamps: Tensor, noise: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
-        """What is seen in F frames: followed numbers (F, values) and others (F, others).
+    def forward(self, stamps: Tensor, noise: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
+        """Followed numbers (F, values) and others (F, others) of F frames.
 
         Takes ``stamps`` (F, 21, 21) [ADU], the ``noise`` (F,) of a background pixel [ADU] and the
         standardised ``conditions`` (F, 4).
         """
+
+
+class Memory(nn.Module, ABC):
+    """What is kept of the frames so far.
+
+    Attributes
+    ----------
+    width
+        How many numbers it tells after every frame.
+    """
+
+    width: int
+
+    @abstractmethod
+    def forward(self, inputs: Tensor, times: Tensor, mask: Tensor) -> Tensor:
+        """What it tells after every frame, (B, T, width), from inputs (B, T, D), times [d] and a mask (B, T).
+
+        What is masked is padding at the end; what it tells there means nothing.
+        """
+
+    @abstractmethod
+    def initial_state(self, batch: int) -> State:
+        """Its state before the first frame."""
+
+    @abstractmethod
+    def step(self, inputs: Tensor, time: Tensor, state: State) -> tuple[Tensor, State]:
+        """What it tells after one more frame, (B, width), and its state; inputs (B, D), time (B,) [d]."""
+
+
+def input_width(reader: Reader) -> int:
+    """How many numbers of a frame a memory is given."""
+    return 3 * reader.values + reader.others + len(CONDITIONS) + _TIME_INPUTS
+
+
+class FrameNetwork(SequenceNetwork):
+    """Reads each frame by itself, follows what it read, and tells the class of what it remembers.
+
+    Parameters
+    ----------
+    config
+        What the bundle keeps of the architecture.
+    reader, memory
+        The two halves.
+    dropout
+        Rate at what the memory tells.
+    """
+
+    def __init__(self, config: BaseModel, reader: Reader, memory: Memory, dropout: float) -> None:
+        super().__init__()
+        self.config = config
+        self.reader = reader
+        self.log_gain = nn.Parameter(torch.full((reader.values,), math.log(_FIRST_GAIN)))
+        self.memory = memory
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(memory.width, len(CLASSES))
 
     def forward(self, stamps: Tensor, times: Tensor, conditions: Tensor, mask: Tensor) -> Tensor:
         values, others = (scatter(rows, mask) for rows in self._read(stamps[mask], conditions[mask]))
@@ -87,26 +135,21 @@ class RecurrentNetwork(SequenceNetwork):
             times=times,
             gaps=torch.diff(times, dim=1, prepend=times[:, :1]),
         )
-        # Packed, the GRU skips the padding, which is most of a batch of mostly short sequences.
-        lengths = mask.sum(dim=1).clamp(min=1).cpu()
-        packed = pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=False)
-        hidden, _ = self.gru(packed)
-        rows, _ = pad_packed_sequence(hidden, batch_first=True, total_length=mask.shape[1])
-        return self.head(self.dropout(rows))
+        return self.head(self.dropout(self.memory(inputs, times, mask)))
 
     def initial_state(self, batch: int) -> State:
-        """Frames seen, time, sum of the values, last values, and the states of the GRU's layers."""
+        """Frames seen, time, sum of the values, last values, and the memory's own state."""
         one = self.head.weight
         return (
             one.new_zeros(batch),
             one.new_zeros(batch),
-            one.new_zeros(batch, self.values),
-            one.new_zeros(batch, self.values),
-            one.new_zeros(batch, self.gru.num_layers, self.gru.hidden_size),
+            one.new_zeros(batch, self.reader.values),
+            one.new_zeros(batch, self.reader.values),
+            *self.memory.initial_state(batch),
         )
 
     def step(self, stamp: Tensor, time: Tensor, conditions: Tensor, state: State) -> tuple[Tensor, State]:
-        seen, last_time, total, last_values, hidden = state
+        seen, last_time, total, last_values, *remembered = state
         values, others = self._read(stamp, conditions)
         first = seen == 0
         seen = seen + 1
@@ -119,20 +162,19 @@ class RecurrentNetwork(SequenceNetwork):
             times=time,
             gaps=torch.where(first, 0.0, time - last_time),
         )
-        output, layers = self.gru(inputs[:, None], hidden.transpose(0, 1).contiguous())
-        logits = self.head(self.dropout(output[:, 0]))
-        return logits, (seen, time, total, values, layers.transpose(0, 1))
+        told, kept = self.memory.step(inputs, time, tuple(remembered))
+        return self.head(self.dropout(told)), (seen, time, total, values, *kept)
 
     def _read(self, stamps: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
         scaled = standardise(conditions)
         noise = 10.0 ** conditions[:, CONDITIONS.index("log_noise")]
-        values, others = self.encode(stamps, noise, scaled)
+        values, others = self.reader(stamps, noise, scaled)
         return values, torch.cat([others, scaled], dim=1)
 
     def _inputs(
         self, values: Tensor, others: Tensor, mean: Tensor, previous: Tensor, times: Tensor, gaps: Tensor
     ) -> Tensor:
-        """The GRU's inputs (..., D); of one object they depend on its past alone."""
+        """The memory's inputs (..., D); of one object they depend on its past alone."""
         gain = self.log_gain.exp()
         changes = torch.cat([gain * (values - mean), gain * (values - previous)], dim=-1)
         changes = _LARGEST_CHANGE * torch.tanh(changes / _LARGEST_CHANGE)
