@@ -9,7 +9,8 @@ from stage import CHECKPOINTS, DATA, MODELS, stage
 from astroreel.files import write_json
 from astroreel.sequences.prepare import prepare
 from astroreel.sequences.store import load_store
-from astroreel.training.search import chosen_network, run_search
+from astroreel.training.search import run_search
+from astroreel.training.space import chosen_network
 
 if __name__ == "__main__":
     with stage("search") as run:

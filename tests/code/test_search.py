@@ -11,12 +11,14 @@ import optuna
 import pytest
 
 from astroreel.errors import UserError
+from astroreel.files import write_json
 from astroreel.models.networks import NETWORKS, build
 from astroreel.models.thesis import ThesisConfig
 from astroreel.sequences.prepare import Prepared
 from astroreel.training.config import SearchConfig, TrainingConfig
-from astroreel.training.reporter import NullReporter, SpoolReporter, read_spool
-from astroreel.training.search import SearchResult, chosen_network, first_values, run_search, suggest
+from astroreel.training.reporter import NullReporter, Reporter, SpoolReporter, read_spool
+from astroreel.training.search import SearchResult, run_search
+from astroreel.training.space import chosen_network, first_values, suggest
 from tests.code.blobs import blobs
 
 TRAINING = TrainingConfig(iterations=2, batch_size=8, learning_rate=2e-3, validate_every=1, device="cpu")
@@ -78,8 +80,10 @@ def test_every_trial_is_a_nested_run(sets, tmp_path: Path) -> None:
         assert child.status == "FINISHED"
         assert child.params == {name: str(value) for name, value in trial.values.items()}
         figures = {(figure.name, figure.step): figure.value for figure in child.figures}
-        assert figures["best_valid_loss", 0] == trial.loss
-        assert min(figures["valid_loss", step] for step in (1, 2)) == trial.loss
+        looks = [value for (name, _), value in figures.items() if name == "valid_loss"]
+        assert figures["best_valid_loss", 0] == trial.loss == min(looks)
+        assert len(looks) == 2 or trial.given_up
+        assert figures["device_seconds", 0] > 0
 
 
 class Killed(NullReporter):
@@ -116,7 +120,7 @@ def test_a_finished_search_runs_nothing(sets, tmp_path: Path) -> None:
 
 
 def test_a_trial_that_diverges_is_left_out(sets, tmp_path: Path, monkeypatch) -> None:
-    losses = iter([0.9, math.inf, 0.7])
+    losses = iter([(0.9,), (math.inf,), (0.7,)])
     monkeypatch.setattr("astroreel.training.search_serial.run_trial", lambda *_: next(losses))
     result = search(CONFIG, sets, tmp_path)
     assert [(trial.number, trial.loss) for trial in result.trials] == [(0, 0.9), (2, 0.7)]
@@ -138,6 +142,56 @@ def test_a_folder_that_cannot_be_written_is_refused(sets, tmp_path: Path) -> Non
         search(CONFIG, sets, tmp_path / "file" / "study")
 
 
+def scripted(monkeypatch: pytest.MonkeyPatch, looks: list[list[float]]) -> None:
+    """Trials that see these validation losses, one list a trial, whatever they try."""
+    coming = iter(looks)
+
+    def run(values: object, train: object, valid: object, config: object, reporter: Reporter) -> tuple[float]:
+        losses = next(coming)
+        for step, loss in enumerate(losses, start=1):
+            reporter.metrics({"valid_loss": loss}, step)
+        return (min(losses),)
+
+    monkeypatch.setattr("astroreel.training.search_serial.run_trial", run)
+
+
+def test_a_trial_that_lags_behind_is_given_up_and_never_chosen(sets, tmp_path: Path, monkeypatch) -> None:
+    scripted(monkeypatch, [[0.9, 0.5], [0.4, 0.35], [0.8, 0.01], [0.7, 0.01]])
+    config = CONFIG.model_copy(update={"trials": 4})
+    result = search(config, sets, tmp_path)
+    assert [trial.given_up for trial in result.trials] == [False, False, True, True]
+    assert [trial.loss for trial in result.trials] == [0.5, 0.35, 0.8, 0.7]
+    assert result.best.number == 1
+
+
+def test_no_trial_begins_after_the_minutes_are_spent(sets, tmp_path: Path) -> None:
+    result = search(CONFIG.model_copy(update={"minutes": 1e-9}), sets, tmp_path)
+    assert len(result.trials) == 1
+
+
+def test_a_search_may_start_where_another_ended(sets, tmp_path: Path) -> None:
+    found = {"network": {"name": "compact", "filters": 8, "units": 64}, "learning_rate": 0.003}
+    write_json(tmp_path / "best.json", found)
+    config = CONFIG.model_copy(update={"start": str(tmp_path / "best.json")})
+    values = search(config.model_copy(update={"trials": 1}), sets, tmp_path / "study").best.values
+    assert chosen_network(values) == found["network"] and values["learning_rate"] == 0.003
+    other = config.model_copy(update={"networks": ("photometric",)})
+    with pytest.raises(UserError, match=r"search.start: .*best.json holds a compact network: add it"):
+        search(other, sets, tmp_path / "other")
+    write_json(tmp_path / "best.json", {"network": "compact"})
+    with pytest.raises(UserError, match=r"search.start: .*best.json is no best.json of a search"):
+        search(config, sets, tmp_path / "third")
+
+
+def test_loss_and_latency_may_be_sought_together(sets, tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"objectives": ("loss", "latency")})
+    result = search(config, sets, tmp_path)
+    assert not any(trial.given_up for trial in result.trials)
+    assert all(trial.latency is not None and trial.latency > 0 for trial in result.trials)
+    assert result.front[-1] == result.best
+    assert [t.loss for t in result.front] == sorted((t.loss for t in result.front), reverse=True)
+
+
 @pytest.mark.slow
 def test_ray_runs_the_same_trials(sets, tmp_path: Path) -> None:
     """The first trial is the same as in this process; the second is kept by the same journal."""
@@ -151,8 +205,7 @@ def test_ray_runs_the_same_trials(sets, tmp_path: Path) -> None:
     assert [child.name for child in children] == ["trial-000", "trial-001"]
     for child, trial in zip(children, result.trials, strict=True):
         figures = {(figure.name, figure.step): figure.value for figure in child.figures}
-        assert (
-            figures["best_valid_loss", 0] == trial.loss == min(figures["valid_loss", step] for step in (1, 2))
-        )
+        looks = [value for (name, _), value in figures.items() if name == "valid_loss"]
+        assert figures["best_valid_loss", 0] == trial.loss == min(looks)
     assert [path.name for path in (tmp_path / "study").iterdir()] == ["study.jsonl"], "no pickle is left"
     assert len(search(CONFIG, sets, tmp_path / "study").trials) == 3

@@ -109,8 +109,15 @@ class SearchConfig(BaseModel):
         Of a Ray cluster (``auto``: the one of this machine); None starts Ray here.
     networks
         Members to choose from.
+    objectives
+        ``loss`` of the validation set alone, or with it the ``latency``, milliseconds for one alert on a
+        processor; with both no trial is given up.
     trials
         Number of trials.
+    minutes
+        After which no trial is begun; None: no such limit.
+    start
+        A best.json of an earlier search, for the first trial; None: the first network as it is by default.
     training
         How every trial is trained; the trial sets the learning rate.
     cpus, gpus
@@ -124,7 +131,10 @@ class SearchConfig(BaseModel):
     backend: Literal["serial", "ray"] = "serial"
     address: str | None = None
     networks: tuple[Network, ...] = Field(("photometric", "compact"), min_length=1)
+    objectives: tuple[Literal["loss"]] | tuple[Literal["loss"], Literal["latency"]] = ("loss",)
     trials: int = Field(6, ge=1)
+    minutes: float | None = Field(None, gt=0)
+    start: str | None = None
     training: TrainingConfig = TrainingConfig()
     cpus: float = Field(1.0, gt=0)
     gpus: float = Field(0.0, ge=0)

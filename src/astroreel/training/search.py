@@ -1,116 +1,91 @@
-"""Search for a network and its learning rate: the space, what a trial is, and how the best is chosen.
+"""Search for a network and its learning rate: what a trial is, and how the best is chosen.
 
 Two back ends run the same trials: Optuna alone, in this process, and Ray Tune with Optuna's sampler,
-over as many CPUs and GPUs as a cluster has. Both keep their trials in an Optuna journal, a file of
-JSON lines, so that a search that was cut short goes on with what it knows.
+over as many CPUs and GPUs as a cluster has. Both keep their trials in an Optuna journal
+(:mod:`astroreel.training.study`), so that a search that was cut short goes on with what it knows.
+
+A trial is given up at a look at the validation set where it does worse than two in three of those that
+came as far (asynchronous successive halving; Li et al. 2018, arXiv:1810.05934).
 """
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
+import torch
 from optuna.trial import TrialState
 
 from astroreel.errors import UserError
+from astroreel.models.inference import tensors
+from astroreel.models.interface import SequenceNetwork
 from astroreel.models.networks import build
 from astroreel.sequences.prepare import Prepared
 from astroreel.training.config import SearchConfig
 from astroreel.training.loop import Progress, train
 from astroreel.training.reporter import Reporter
+from astroreel.training.space import chosen_network
 from astroreel.training.step import Diverged
+from astroreel.training.study import ended, open_study
 
-#: What Optuna calls the search in its journal.
-STUDY = "search"
-
-#: Trials drawn at random before the sampler builds on what it has seen.
-_RANDOM_TRIALS = 4
+#: Alerts over which the time of one is taken.
+_TIMED_ALERTS = 64
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One trial: what was tried and the lowest validation loss that it reached."""
+    """One trial that ended.
+
+    Attributes
+    ----------
+    number, values
+        Its number and what was tried.
+    loss
+        Lowest validation loss that it reached [nat].
+    latency
+        Median time in which the network answers one alert on a processor [ms]; None where it was no
+        objective.
+    seconds
+        Time that it took, of all the devices that a trial has.
+    given_up
+        Whether it was stopped before its end.
+    """
 
     number: int
     values: dict[str, Any]
     loss: float
+    latency: float | None
+    seconds: float
+    given_up: bool
 
 
 @dataclass(frozen=True)
 class SearchResult:
-    """All trials that ended, in order, and the one with the lowest loss."""
+    """All trials that ended and did not diverge, in order."""
 
     trials: tuple[Trial, ...]
 
     @property
     def best(self) -> Trial:
-        """The trial with the lowest validation loss."""
-        return min(self.trials, key=lambda trial: trial.loss)
+        """The trial with the lowest validation loss, of those that went to their end where there is one."""
+        whole = [trial for trial in self.trials if not trial.given_up]
+        return min(whole or self.trials, key=lambda trial: trial.loss)
 
-
-def suggest(trial: optuna.Trial, config: SearchConfig) -> None:
-    """The search space: a learning rate, a network, and the sizes that this network has."""
-    trial.suggest_float("learning_rate", 3e-4, 1e-2, log=True)
-    match trial.suggest_categorical("network", config.networks):
-        case "thesis":
-            trial.suggest_categorical("thesis.filters", (16, 32, 64))
-        case "compact":
-            trial.suggest_categorical("compact.filters", (8, 16, 24))
-            trial.suggest_categorical("compact.units", (64, 96, 128))
-        case "photometric":
-            trial.suggest_categorical("photometric.masks", (16, 24, 32))
-            trial.suggest_categorical("photometric.units", (96, 128, 192))
-        case "attention":
-            trial.suggest_categorical("attention.masks", (16, 24, 32))
-            trial.suggest_categorical("attention.width", (64, 96, 128))
-
-
-def first_values(config: SearchConfig) -> dict[str, Any]:
-    """What the first trial tries: the first network as it is by default, at the training's own rate.
-
-    At the thesis's scale this is Table 3.3 itself.
-    """
-    sizes = {
-        "thesis": {"filters": 64},
-        "compact": {"filters": 16, "units": 96},
-        "photometric": {"masks": 24, "units": 128},
-        "attention": {"masks": 24, "width": 96},
-    }
-    name = config.networks[0]
-    chosen = {f"{name}.{size}": value for size, value in sizes[name].items()}
-    return {"network": name, "learning_rate": config.training.learning_rate, **chosen}
-
-
-def chosen_network(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The architecture that a trial's values mean."""
-    name = values["network"]
-    architecture = {"name": name}
-    architecture |= {k.partition(".")[2]: v for k, v in values.items() if k.startswith(f"{name}.")}
-    if name == "thesis":  # the dense layer and the LSTM keep the proportions of Table 3.3
-        architecture |= {"dense": 16 * architecture["filters"], "units": 8 * architecture["filters"]}
-    return architecture
-
-
-def run_trial(
-    values: Mapping[str, Any],
-    train_set: Prepared,
-    valid_set: Prepared,
-    config: SearchConfig,
-    reporter: Reporter,
-) -> float:
-    """Train what a trial's values mean, for the lowest validation loss; infinite where it diverges."""
-    training = config.training.model_copy(update={"learning_rate": values["learning_rate"]})
-    network = build(chosen_network(values), training.seed)
-    try:
-        return train(network, train_set, valid_set, training, reporter).best_loss
-    except Diverged:
-        return math.inf
+    @property
+    def front(self) -> tuple[Trial, ...]:
+        """The trials than which no other is as fast and better, fastest first; the best is the last."""
+        timed = sorted((t.latency, t.loss, t.number, t) for t in self.trials if t.latency is not None)
+        front: list[Trial] = []
+        for _, loss, _, trial in timed:
+            if not front or loss < front[-1].loss:
+                front.append(trial)
+        return tuple(front)
 
 
 def run_search(
@@ -135,7 +110,7 @@ def run_search(
 
     study = open_study(config, storage)
     run_trials(study, config, train_set, valid_set, reporter, storage, progress)
-    trials = [Trial(trial.number, dict(trial.params), trial.values[0]) for trial in finished(study)]
+    trials = [_trial(trial) for trial in ended(study)]
     converged = tuple(trial for trial in trials if math.isfinite(trial.loss))
     if not converged:
         raise UserError(
@@ -145,38 +120,43 @@ def run_search(
     return SearchResult(converged)
 
 
-def open_study(config: SearchConfig, storage: Path) -> optuna.Study:
-    """The study in the folder ``storage``; what a killed search left running will be tried again."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(storage=open_journal(storage), study_name=STUDY, load_if_exists=True)
-    if not study.trials:
-        study.enqueue_trial(first_values(config))
-    for trial in study.get_trials(states=(TrialState.RUNNING,)):
-        study.tell(trial.number, state=TrialState.FAIL)
-        study.enqueue_trial(trial.params)
-    return study
+def run_trial(
+    values: Mapping[str, Any],
+    train_set: Prepared,
+    valid_set: Prepared,
+    config: SearchConfig,
+    reporter: Reporter,
+) -> tuple[float, ...]:
+    """Train what a trial's values mean, for its objectives; the loss is infinite where it diverges.
 
-
-def open_journal(storage: Path) -> JournalStorage:
-    """The journal in the folder ``storage``; raises `UserError` where that cannot be written."""
-    try:
-        storage.mkdir(parents=True, exist_ok=True)
-        return JournalStorage(JournalFileBackend(str(storage / "study.jsonl")))
-    except OSError as error:
-        raise UserError(f"{storage}: cannot write here ({error.strerror}): choose another folder") from error
-
-
-def finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
-    """The trials that ended, those that diverged among them."""
-    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-
-
-def sampler(config: SearchConfig, study: optuna.Study) -> optuna.samplers.BaseSampler:
-    """The sampler of the trials to come.
-
-    Its seed depends on how many trials have ended, so that a search taken up again does not draw anew
-    what it drew at its start.
+    An exception of the reporter ends it before its time.
     """
-    return optuna.samplers.TPESampler(
-        seed=config.seed + len(finished(study)), n_startup_trials=_RANDOM_TRIALS, constant_liar=True
-    )
+    training = config.training.model_copy(update={"learning_rate": values["learning_rate"]})
+    network = build(chosen_network(values), training.seed)
+    try:
+        loss = train(network, train_set, valid_set, training, reporter).best_loss
+    except Diverged:
+        loss = math.inf
+    return (loss, milliseconds_per_alert(network, valid_set)) if "latency" in config.objectives else (loss,)
+
+
+@torch.inference_mode()
+def milliseconds_per_alert(network: SequenceNetwork, prepared: Prepared) -> float:
+    """Median time in which a processor takes one more frame of one object [ms]."""
+    network = network.to("cpu").eval()
+    frame = tensors(prepared.select(np.zeros(1, np.int64)), torch.device("cpu"))
+    stamp, when, conditions = (array[:, 0] for array in frame[:3])
+    state, taken = network.initial_state(1), []
+    for _ in range(_TIMED_ALERTS):
+        began = time.perf_counter()
+        _, state = network.step(stamp, when, conditions, state)
+        taken.append(time.perf_counter() - began)
+    return 1e3 * float(np.median(taken))
+
+
+def _trial(frozen: optuna.trial.FrozenTrial) -> Trial:
+    given_up = frozen.state == TrialState.PRUNED
+    values = [min(frozen.intermediate_values.values())] if given_up else frozen.values
+    seconds = frozen.duration.total_seconds() if frozen.duration else 0.0
+    latency = values[1] if len(values) > 1 else None
+    return Trial(frozen.number, dict(frozen.params), values[0], latency, seconds, given_up)

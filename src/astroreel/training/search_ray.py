@@ -18,18 +18,25 @@ import optuna
 import ray
 import torch
 from ray import tune
+from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search.optuna import OptunaSearch
 
 from astroreel.sequences.prepare import Prepared
 from astroreel.training.config import SearchConfig
 from astroreel.training.loop import Progress
 from astroreel.training.reporter import NullReporter, Reporter
-from astroreel.training.search import STUDY, finished, open_journal, run_trial, sampler, suggest
+from astroreel.training.search import run_trial
+from astroreel.training.space import suggest
+from astroreel.training.study import REDUCTION, STUDY, ended, minutes_spent, open_journal, sampler
 
 _LOSS = "loss"
+_LATENCY = "latency"
 _FIGURES = "figures"
 _STEP = "step"
 _LEAST_OBJECT_STORE = 150_000_000
+
+#: How often a trial is begun anew after the node that it ran on was lost.
+_LOST_NODES = 3
 
 
 def search_ray(
@@ -46,15 +53,16 @@ def search_ray(
     Trials that run side by side end in any order, so what they find does not hang on the seed alone.
     ``storage`` must be a folder that all nodes of the cluster share.
     """
-    done = len(finished(study))
-    if done >= config.trials:
+    done = len(ended(study))
+    left = math.inf if config.minutes is None else config.minutes - minutes_spent(study)
+    if done >= config.trials or (done and left <= 0):
         return
     # Ray's own state holds pickles; the journal knows enough to go on, so nothing else is kept.
     scratch = (storage / "ray").resolve()
     proposals = OptunaSearch(
         space=partial(suggest, config=config),
-        metric=_LOSS,
-        mode="min",
+        metric=list(config.objectives) if len(config.objectives) > 1 else _LOSS,
+        mode=["min"] * len(config.objectives) if len(config.objectives) > 1 else "min",
         sampler=sampler(config, study),
         study_name=STUDY,
         storage=open_journal(storage),
@@ -65,24 +73,45 @@ def search_ray(
                 tune.with_parameters(_trial, train_set=train_set, valid_set=valid_set, config=config),
                 {"cpu": config.cpus, "gpu": config.gpus},
             ),
-            tune_config=tune.TuneConfig(search_alg=proposals, num_samples=config.trials - done),
+            tune_config=tune.TuneConfig(
+                search_alg=proposals,
+                scheduler=_scheduler(config),
+                num_samples=config.trials - done,
+                time_budget_s=60.0 * left if math.isfinite(left) else None,
+            ),
             run_config=tune.RunConfig(
                 name="search",
                 storage_path=str(scratch),
                 verbose=0,
+                failure_config=tune.FailureConfig(max_failures=_LOST_NODES),
                 callbacks=[_Recorder(reporter, progress, done, config.trials)],
             ),
         )
         results = tuner.fit()
     shutil.rmtree(scratch, ignore_errors=True)
-    if results.errors and not finished(study):
+    if results.errors and not ended(study):
         raise results.errors[0]
 
 
 def _trial(values: dict[str, Any], train_set: Prepared, valid_set: Prepared, config: SearchConfig) -> None:
     torch.set_num_threads(max(int(config.cpus), 1))
-    loss = run_trial(values, train_set, valid_set, config, _ToDriver())
-    tune.report({_LOSS: loss, _FIGURES: {"best_valid_loss": loss}, _STEP: None})
+    loss, *more = run_trial(values, train_set, valid_set, config, _ToDriver())
+    latency = more[0] if more else math.nan
+    tune.report({_LOSS: loss, _LATENCY: latency, _STEP: config.training.iterations})
+
+
+def _scheduler(config: SearchConfig) -> TrialScheduler:
+    """Successive halving on the iterations done, or all to their end where two things are sought."""
+    if len(config.objectives) > 1:
+        return FIFOScheduler()
+    return ASHAScheduler(
+        time_attr=_STEP,
+        metric=_LOSS,
+        mode="min",
+        max_t=config.training.iterations + 1,  # it is asked before what the last look says is reported
+        grace_period=min(config.training.validate_every, config.training.iterations),
+        reduction_factor=REDUCTION,
+    )
 
 
 class _ToDriver(NullReporter):
@@ -93,7 +122,7 @@ class _ToDriver(NullReporter):
 
     def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
         self.best = min(self.best, values["valid_loss"])
-        tune.report({_LOSS: self.best, _FIGURES: dict(values), _STEP: step})
+        tune.report({_LOSS: self.best, _LATENCY: math.nan, _FIGURES: dict(values), _STEP: step})
 
 
 class _Recorder(tune.Callback):
@@ -116,7 +145,12 @@ class _Recorder(tune.Callback):
             self.children[trial.trial_id].metrics(result[_FIGURES], result[_STEP])
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.children[trial.trial_id].close()
+        last, child = trial.last_result, self.children[trial.trial_id]
+        figures = {"best_valid_loss": last[_LOSS], "device_seconds": last["time_total_s"]}
+        if math.isfinite(last[_LATENCY]):
+            figures["ms_per_alert"] = last[_LATENCY]
+        child.metrics(figures)
+        child.close()
         self._count()
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
