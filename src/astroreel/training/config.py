@@ -40,6 +40,9 @@ class TrainingConfig(BaseModel):
         Share of a label given to the other classes.
     flips
         Whether batches are mirrored and turned by quarters at random.
+    precision
+        ``bfloat16`` multiplies in half precision where that is safe, and keeps weights and sums in single; on
+        devices made for it a large network trains several times faster.
     validate_every
         Batches between two looks at the validation set, and between two checkpoints.
     seed
@@ -60,9 +63,29 @@ class TrainingConfig(BaseModel):
     clip: float = Field(1.0, gt=0)
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     flips: bool = True
+    precision: Literal["float32", "bfloat16"] = "float32"
     validate_every: int = Field(100, ge=1)
     seed: int = Field(1, ge=0)
     device: str = Field("auto", pattern=_DEVICE)
+
+
+class PretrainConfig(TrainingConfig):
+    """How the network is trained on simulated sequences, and where these come from.
+
+    Attributes
+    ----------
+    source
+        ``stored``: the training set that the stage simulate stores; ``stream``: made while the network is
+        trained, and never stored.
+    reuse
+        How often each sequence of the stream is seen.
+    reservoir
+        Blocks of 512 sequences from which the stream draws at once.
+    """
+
+    source: Literal["stored", "stream"] = "stored"
+    reuse: int = Field(8, ge=1)
+    reservoir: int = Field(8, ge=1)
 
 
 class FinetuneConfig(BaseModel):

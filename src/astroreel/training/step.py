@@ -67,9 +67,11 @@ class Stepper:
         stamps, times, conditions, mask = tensors(batch, self.device)
         if self.config.flips:
             stamps = flip_and_turn(stamps, generator)
-        logits = self.network(stamps, times, conditions, mask)[mask]
+        half = self.config.precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+            logits = self.network(stamps, times, conditions, mask)[mask]
         labels = torch.from_numpy(batch.labels).to(self.device)[:, None].expand(mask.shape)[mask]
-        return functional.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing)
+        return functional.cross_entropy(logits.float(), labels, label_smoothing=self.config.label_smoothing)
 
 
 def make_optimiser(network: SequenceNetwork, config: TrainingConfig) -> torch.optim.Optimizer:
