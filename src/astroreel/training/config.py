@@ -40,6 +40,10 @@ class TrainingConfig(BaseModel):
         Share of a label given to the other classes.
     flips
         Whether batches are mirrored and turned by quarters at random.
+    mixup
+        Parameter of the Beta distribution by which reels are mixed; 0: they are not.
+    condition_noise
+        Noise on the observing conditions that the network is told, over their spread in a batch.
     precision
         ``bfloat16`` multiplies in half precision where that is safe, and keeps weights and sums in single; on
         devices made for it a large network trains several times faster.
@@ -63,6 +67,8 @@ class TrainingConfig(BaseModel):
     clip: float = Field(1.0, gt=0)
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     flips: bool = True
+    mixup: float = Field(0.0, ge=0, le=10)
+    condition_noise: float = Field(0.0, ge=0, le=3)
     precision: Literal["float32", "bfloat16"] = "float32"
     validate_every: int = Field(100, ge=1)
     seed: int = Field(1, ge=0)

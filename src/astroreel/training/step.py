@@ -13,7 +13,7 @@ from astroreel.errors import UserError
 from astroreel.models.inference import tensors, trim
 from astroreel.models.interface import SequenceNetwork
 from astroreel.sequences.prepare import Prepared
-from astroreel.training.augment import flip_and_turn
+from astroreel.training.augment import disturb, flip_and_turn, mix
 from astroreel.training.config import TrainingConfig
 from astroreel.training.device import choose_device
 
@@ -63,15 +63,20 @@ class Stepper:
         return value
 
     def _loss(self, batch: Prepared, generator: torch.Generator) -> Tensor:
-        batch = trim(batch)
+        batch, config = trim(batch), self.config
         stamps, times, conditions, mask = tensors(batch, self.device)
-        if self.config.flips:
+        labels = torch.from_numpy(batch.labels).to(self.device)
+        targets = labels[:, None].expand(mask.shape)
+        if config.flips:
             stamps = flip_and_turn(stamps, generator)
-        half = self.config.precision == "bfloat16"
+        if config.condition_noise:
+            conditions = disturb(conditions, mask, config.condition_noise, generator)
+        if config.mixup:
+            stamps, targets = mix(stamps, mask, labels, config.mixup, generator)
+        half = config.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
             logits = self.network(stamps, times, conditions, mask)[mask]
-        labels = torch.from_numpy(batch.labels).to(self.device)[:, None].expand(mask.shape)[mask]
-        return functional.cross_entropy(logits.float(), labels, label_smoothing=self.config.label_smoothing)
+        return functional.cross_entropy(logits.float(), targets[mask], label_smoothing=config.label_smoothing)
 
 
 def make_optimiser(network: SequenceNetwork, config: TrainingConfig) -> torch.optim.Optimizer:
