@@ -1,0 +1,1 @@
+"""Labelled real samples as they arrive: the inbox, the quarantine, the labelled set and the scheduled job."""
