@@ -144,7 +144,7 @@ KINDS: dict[str, Callable[[Bytes, Rng], bytes]] = {
     "half packed": _half_packed,
     "missing keyword": _missing,
     "path": _header("OBJECT", ["../../x", "/etc/passwd", "a/b", "..\\x", ".hidden", " ", "x" * 90]),
-    "label": _header("LABEL", ["RR_LYRAE", "Rr Lyrae", "supernove", "étoile", "Sternschnuppe", 7, True]),
+    "label": _header("LABEL", ["RR_LYRAE", "Rr Lyrae", "supernove", "etoile", "Sternschnuppe", 7, True]),
     "version": _header("SEQVER", [0, 2, "1", 1.5, True]),
     "gain": _header("GAIN", [0.0, -4.0, "four", True, 1e-9]),
     "future": _epochs("MJD", lambda rng: 70_000.0 + rng.uniform(0, 9_000)),
