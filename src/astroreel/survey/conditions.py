@@ -87,12 +87,6 @@ class ConditionsTable:
             raise UserError(f"conditions: no field {name!r} among the {len(self.fields)} in the table")
         return repack_fields(rows[np.argsort(rows["mjd"])][list(EPOCH_DTYPE.names or ())])
 
-    def sample_fields(self, n: int, rng: np.random.Generator) -> NDArray[np.str_]:
-        """Names of ``n`` fields drawn with replacement, (n,)."""
-        if not len(self):
-            raise UserError("conditions: no exposure left to draw a field from")
-        return rng.choice(np.array(self.fields), size=n)
-
     @classmethod
     def read(cls, path: Path) -> ConditionsTable:
         """Read an ECSV file; raises `UserError` naming the file and what is wrong with it."""

@@ -25,6 +25,7 @@ def limiting_magnitude(
 
     On the 1,341 g exposures of HiTS 2015 with a zero point, the survey's own figure (LIMIT_MAG_EA5,
     from the scatter of empty apertures) is 0.42 mag brighter in the median, and scatters by 0.6 mag (robust).
+    On 1,404 g visits of Rubin's Data Preview 1, magLim is 0.18 mag fainter, and scatters by 0.02 mag.
 
     Parameters
     ----------

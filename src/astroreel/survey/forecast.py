@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from astroreel.survey.camera import camera_table
 from astroreel.survey.conditions import CONDITIONS_DTYPE, ConditionsTable
 from astroreel.survey.depth import limiting_magnitude
-from astroreel.survey.survey import Schedule, Survey, Weather
+from astroreel.survey.nights import Schedule, Weather, correlation_matrix
+from astroreel.survey.survey import Survey
 
 _SIDEREAL_GAIN = 24.0 / 365.2422  # hours by which a star culminates earlier each day
 
@@ -33,7 +34,8 @@ def generate_conditions(survey: Survey, n_fields: int, rng: np.random.Generator)
     rows["exptime"] = survey.exptime
     rows["airmass"] = airmass
     rows["seeing"], rows["sky"], rows["zp"] = _weather(survey.weather, plan, airmass, rng)
-    rows["limmag"] = _formula_depth(survey, rows) + survey.weather.depth_offset
+    difference = rng.normal(survey.weather.depth_offset, survey.weather.depth_scatter, rows.shape)
+    rows["limmag"] = _formula_depth(survey, rows) + difference
     return ConditionsTable(rows[kept])
 
 
@@ -99,11 +101,7 @@ def _weather(
 
 
 def _covariance(weather: Weather) -> NDArray[np.float64]:
-    seeing_sky, seeing_loss, sky_loss = weather.correlation
-    correlation = np.array(
-        [[1.0, seeing_sky, seeing_loss], [seeing_sky, 1.0, sky_loss], [seeing_loss, sky_loss, 1.0]]
-    )
-    return correlation * np.outer(weather.scatter, weather.scatter)
+    return correlation_matrix(weather.correlation) * np.outer(weather.scatter, weather.scatter)
 
 
 def _formula_depth(survey: Survey, rows: NDArray[np.void]) -> NDArray[np.float64]:

@@ -3,115 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from astroreel.errors import UserError
+from astroreel.survey.artefacts import Artefacts
 from astroreel.survey.camera import Camera
+from astroreel.survey.config import Config, rising
+from astroreel.survey.nights import Schedule, Weather
 
 _CONFIGS = Path(__file__).parent / "configs"
 
-Triple = tuple[float, float, float]
+
+def _one_for_both(value: Any) -> Any:
+    return (value, value) if isinstance(value, int | float) else value
 
 
-class _Config(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+#: A figure for each of two components; one number stands for both.
+Pair = Annotated[tuple[float, float], BeforeValidator(_one_for_both)]
+_Scatter = Annotated[float, Field(ge=0, le=0.5)]
+ScatterPair = Annotated[tuple[_Scatter, _Scatter], BeforeValidator(_one_for_both)]
 
 
-class NightPattern(_Config):
-    """Nights with the same plan.
-
-    Attributes
-    ----------
-    days
-        Days after the survey's start.
-    hours
-        When each visit to the first field begins, UT hours of the day.
-    kept
-        Chance that a visit to a field is made and kept.
-    moon
-        What the Moon adds to ln(sky) on these nights.
-    """
-
-    days: tuple[int, ...] = Field(min_length=1)
-    hours: tuple[float, ...] = Field(min_length=1)
-    kept: float = Field(1.0, gt=0, le=1)
-    moon: float = Field(0.0, ge=0)
-
-
-class Schedule(_Config):
-    """When fields are visited, and how high they stand then.
-
-    Attributes
-    ----------
-    start
-        Day 0 [MJD].
-    latitude
-        Latitude of the observatory [deg].
-    declinations
-        Range of the fields' declinations [deg].
-    transit
-        UT hour at which the first field culminates on day 0.
-    round
-        Hours that one round over all fields takes; a field later in the round culminates later.
-    max_airmass
-        No exposure is made at a larger airmass.
-    nights
-        The plan.
-    """
-
-    start: float
-    latitude: float = Field(ge=-90, le=90)
-    declinations: tuple[float, float]
-    transit: float
-    round: float = Field(gt=0)
-    max_airmass: float = Field(2.0, gt=1)
-    nights: tuple[NightPattern, ...] = Field(min_length=1)
-
-
-class Weather(_Config):
-    """The joint distribution of seeing, sky and transparency.
-
-    Every triple is for (ln of the seeing above its floor [arcsec], ln sky [ADU/pixel], ln zero-point
-    loss [mag]). A night has a normal deviation in all three at once, an exposure further independent
-    ones in ln seeing, ln sky and the zero point itself.
-
-    Attributes
-    ----------
-    mean, scatter
-        Mean and standard deviation over nights, at airmass 1 and without Moon.
-    correlation
-        Between nights' deviations: seeing and sky, seeing and loss, sky and loss.
-    seeing_floor
-        Seeing that the telescope itself leaves at airmass 1 [arcsec].
-    exposure_scatter
-        Standard deviation over exposures of a night of ln seeing, ln sky and zero point [mag].
-    airmass
-        Slopes: ln seeing against ln(airmass), ln sky against (airmass - 1), zero point [mag] against
-        (airmass - 1).
-    zp
-        Zero point at airmass 1 with no loss [mag].
-    depth_offset
-        Survey's limiting magnitude less that of :func:`~astroreel.survey.depth.limiting_magnitude`
-        [mag].
-    """
-
-    mean: Triple
-    scatter: Triple
-    correlation: Triple
-    seeing_floor: float = Field(ge=0)
-    exposure_scatter: Triple
-    airmass: Triple
-    zp: float
-    depth_offset: float = 0.0
-
-
-class ImageScatter(_Config):
+class ImageScatter(Config):
     """Standard deviations of what a header does not tell of an image.
 
     Attributes
@@ -119,7 +38,11 @@ class ImageScatter(_Config):
     fwhm
         Of the logarithm of a star's FWHM.
     ellipticity
-        Of each of the two components of a star's ellipticity.
+        Of a star's ellipticity, along x and y and along the diagonals.
+    coma
+        Of how far its wings lie off its core, along x and y [arcsec].
+    twist
+        Of how much more elliptic its wings are than its core, each component.
     wings
         Of the exponent beta of a Moffat profile; see `PsfLibrary.gaussians` for other profiles.
     sky
@@ -129,13 +52,15 @@ class ImageScatter(_Config):
     """
 
     fwhm: float = Field(0.0, ge=0, le=0.5)
-    ellipticity: float = Field(0.0, ge=0, le=0.3)
+    ellipticity: ScatterPair = (0.0, 0.0)
+    coma: ScatterPair = (0.0, 0.0)
+    twist: float = Field(0.0, ge=0, le=1)
     wings: float = Field(0.0, ge=0, le=1.5)
     sky: float = Field(0.0, ge=0, le=0.5)
     zero_point: float = Field(0.0, ge=0, le=0.5)
 
 
-class Survey(_Config):
+class Survey(Config):
     """One survey in one band.
 
     Attributes
@@ -157,9 +82,13 @@ class Survey(_Config):
         to half (thesis section 3.1.2, m_cutoff) [mag].
     sky_to_background
         Level of a stamp's background over the sky that an exposure's header gives.
+    coma
+        Mean of how far a star's wings lie off its core, along x and y [arcsec].
     place, night, exposure
         How images scatter about their headers: by the place in the focal plane, the same in all
         exposures; from night to night; and from exposure to exposure.
+    artefacts
+        What else images show, and how often.
     cameras
         The detectors.
     schedule, weather
@@ -175,9 +104,11 @@ class Survey(_Config):
     max_seeing: float = Field(gt=0)
     magnitude_limits: tuple[float, float]
     sky_to_background: float = Field(1.0, gt=0)
+    coma: Pair = (0.0, 0.0)
     place: ImageScatter = ImageScatter()
     night: ImageScatter = ImageScatter()
     exposure: ImageScatter = ImageScatter()
+    artefacts: Artefacts = Artefacts()
     cameras: tuple[Camera, ...] = Field(min_length=1)
     schedule: Schedule
     weather: Weather
@@ -185,9 +116,7 @@ class Survey(_Config):
     @field_validator("magnitude_limits")
     @classmethod
     def _must_rise(cls, limits: tuple[float, float]) -> tuple[float, float]:
-        if not limits[0] < limits[1]:
-            raise ValueError("must rise")
-        return limits
+        return rising(limits)
 
     def fwhm(self, seeing: ArrayLike) -> NDArray[np.float64]:
         """FWHM [arcsec] of the Gaussian that fits a star, for the seeing in its exposure's header [arcsec].
