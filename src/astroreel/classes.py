@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from importlib.metadata import entry_points
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from astroreel.errors import UserError
 
-CLASSES: tuple[str, ...] = (
+#: Entry points by which other packages bring light-curve models of further classes; each has the name of its
+#: class.
+CLASS_GROUP = "astroreel.lightcurves"
+
+_OWN = (
     "supernova",
     "rr_lyrae",
     "cepheid",
@@ -15,6 +21,12 @@ CLASSES: tuple[str, ...] = (
     "non_variable",
     "galaxy",
     "asteroid",
+)
+
+#: The seven classes of thesis Table 3.2, then those of other packages that are installed, by name.
+CLASSES: tuple[str, ...] = (
+    *_OWN,
+    *sorted({entry.name for entry in entry_points(group=CLASS_GROUP)} - {*_OWN}),
 )
 
 #: Classes whose sequences start at an alert (thesis 3.2.1).

@@ -37,8 +37,12 @@ class LightCurveSample:
     period
         (n,) [d], NaN where it has none.
     alert
-        (n,) int64, first epoch brighter than the limiting magnitude for a class whose sequences
-        start at an alert (supernova, asteroid), else -1.
+        (n,) int64, first epoch at which it is detected for a class whose sequences start at an alert
+        (supernova, asteroid), else -1.
+    motion
+        (n,) [arcsec/h] how fast it moves over the sky, 0 for what stands still.
+    motion_angle
+        (n,) [rad] where it moves to, from a stamp's x axis towards its y axis.
     """
 
     magnitudes: NDArray[np.float64]
@@ -47,6 +51,8 @@ class LightCurveSample:
     redshift: NDArray[np.float64]
     period: NDArray[np.float64]
     alert: NDArray[np.int64]
+    motion: NDArray[np.float64]
+    motion_angle: NDArray[np.float64]
 
     @classmethod
     def of(
@@ -57,6 +63,8 @@ class LightCurveSample:
         redshift: NDArray[np.float64] | None = None,
         period: NDArray[np.float64] | None = None,
         alert: NDArray[np.int64] | None = None,
+        motion: NDArray[np.float64] | None = None,
+        motion_angle: NDArray[np.float64] | None = None,
     ) -> LightCurveSample:
         """A sample in which whatever is not given is set to "has none"."""
         n = len(magnitude)
@@ -67,6 +75,8 @@ class LightCurveSample:
             redshift=np.full(n, np.nan) if redshift is None else redshift,
             period=np.full(n, np.nan) if period is None else period,
             alert=np.full(n, -1, dtype=np.int64) if alert is None else alert,
+            motion=np.zeros(n) if motion is None else motion,
+            motion_angle=np.zeros(n) if motion_angle is None else motion_angle,
         )
 
 

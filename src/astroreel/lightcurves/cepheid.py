@@ -10,9 +10,9 @@ from astroreel.lightcurves.partition import Split
 from astroreel.lightcurves.pulsation import sample_pulsators
 from astroreel.lightcurves.registry import register
 
-#: Amplitude over that in I: I over V is 0.6 (Tanvir 1997), B over V is 1.5 (Freedman 1988, ApJ 326, 691),
-#: and g lies between B and V.
-_AMPLITUDE_FACTOR = {"g": 2.0}
+#: Amplitude over that in I, which goes as wavelength^-1.35: I over V is 0.6 (Tanvir 1997), B over V is 1.5
+#: (Freedman 1988, ApJ 326, 691), and g lies between B and V.
+_AMPLITUDE_FACTOR = {"u": 2.9, "g": 2.0, "r": 1.35, "i": 1.0, "z": 0.8, "y": 0.75}
 
 
 @register

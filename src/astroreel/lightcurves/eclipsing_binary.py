@@ -1,4 +1,4 @@
-"""Eclipsing binaries: two round stars on the main sequence, from wide pairs to touching ones."""
+"""Eclipsing binaries of main-sequence stars: detached, semi-detached and in contact."""
 
 from __future__ import annotations
 
@@ -138,8 +138,8 @@ def _draw_binaries(n: int, rng: np.random.Generator) -> NDArray[np.void]:
     """Those of ``n`` random pairs that eclipse.
 
     Main-sequence stars: R = M^0.8, T as M^0.5, and g light of a surface as T^5. Kepler's third law
-    gives the separation, a = 4.21 R_sun (M / M_sun)^(1/3) (P / d)^(2/3). Where a star would overflow
-    its Roche lobe the two are in contact: they fill their lobes and are equally hot (Lucy 1968).
+    gives the separation, a = 4.21 R_sun (M / M_sun)^(1/3) (P / d)^(2/3). A star that would overflow its
+    Roche lobe fills it: the pair is semi-detached, or, where both do, in contact and equally hot (Lucy 1968).
     """
     period = _log_uniform(_PERIODS, n, rng)
     mass = _log_uniform(_MASSES, n, rng)
@@ -147,12 +147,12 @@ def _draw_binaries(n: int, rng: np.random.Generator) -> NDArray[np.void]:
     separation = 4.21 * np.cbrt(mass * (1.0 + ratio) * period**2)
     radius1, radius2 = mass**0.8 / separation, (mass * ratio) ** 0.8 / separation
     lobe1, lobe2 = _roche_lobe(1.0 / ratio), _roche_lobe(ratio)
-    contact = (radius1 > lobe1) | (radius2 > lobe2)
+    contact = (radius1 > lobe1) & (radius2 > lobe2)
 
     pairs = np.zeros(n, _BINARY_DTYPE)
     pairs["period"] = period
-    pairs["radius1"] = np.where(contact, lobe1, radius1)
-    pairs["radius2"] = np.where(contact, lobe2, radius2)
+    pairs["radius1"] = np.minimum(radius1, lobe1)
+    pairs["radius2"] = np.minimum(radius2, lobe2)
     pairs["cos_i"] = rng.random(n)
     light = np.where(contact, 1.0, ratio**2.5) * (pairs["radius2"] / pairs["radius1"]) ** 2
     pairs["light2"] = light / (1.0 + light)

@@ -1,4 +1,10 @@
-"""Light curves of pulsating stars as Fourier series with OGLE-III's parameters."""
+"""Light curves of pulsating stars as Fourier series with OGLE-III's parameters.
+
+The catalogue gives three harmonics, which make the rise of a fundamental-mode RR Lyrae star too slow: they
+miss the g templates of Sesar et al. 2010 (ApJ 708, 717) by 6 % of the amplitude (rms). Those templates go on
+as their second and third harmonics begin, the ratio of amplitudes falling to 0.8 of itself and the phase
+growing by as much again with each; continued so, the series misses them by 1.5 %.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +18,10 @@ from astroreel.lightcurves.magnitudes import MagnitudeDistribution
 from astroreel.lightcurves.ogle import ogle_stars
 from astroreel.lightcurves.partition import Split, members
 
-_PHASES = np.linspace(0.0, 1.0, 100, endpoint=False)
+_PHASES = np.linspace(0.0, 1.0, 200, endpoint=False)
+_HARMONICS = 8
+_FALL = 0.8
+_GREATEST_RATIO = 0.75  # of the templates'
 
 
 def sample_pulsators(
@@ -53,17 +62,31 @@ def sample_pulsators(
 
 
 def fourier_series(stars: NDArray[np.void], phase: NDArray[np.float64]) -> NDArray[np.float64]:
-    """cos(x) + R21 cos(2x + phi21) + R31 cos(3x + phi31), x = 2 pi phase; (n, T), in magnitudes.
+    """Sum over k of R_k1 cos(k x + phi_k1), x = 2 pi phase and R_11 = 1; (n, T), in magnitudes.
 
     ``phase`` is (n, T), or (T,) for all stars alike.
     """
     angle = 2.0 * np.pi * phase
-    harmonic = {name: stars[name][:, None] for name in ("r21", "phi21", "r31", "phi31")}
-    return (
-        np.cos(angle)
-        + harmonic["r21"] * np.cos(2.0 * angle + harmonic["phi21"])
-        + harmonic["r31"] * np.cos(3.0 * angle + harmonic["phi31"])
+    amplitudes, phases = _harmonics(stars)
+    series = np.zeros(np.broadcast_shapes(angle.shape, (len(stars), 1)))
+    for order in range(_HARMONICS):
+        series += amplitudes[:, order, None] * np.cos((order + 1) * angle + phases[:, order, None])
+    return series
+
+
+def _harmonics(stars: NDArray[np.void]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Amplitudes over that of the first and phases [rad] of all harmonics, each (n, harmonics)."""
+    ratio = np.divide(stars["r31"], stars["r21"], out=np.zeros(len(stars)), where=stars["r21"] > 0.0)
+    further = np.arange(1, _HARMONICS - 2)
+    fall = np.minimum(_FALL * ratio, _GREATEST_RATIO)[:, None] ** further
+    turn = (stars["phi31"] - stars["phi21"])[:, None] * further
+    amplitudes = np.column_stack(
+        [np.ones(len(stars)), stars["r21"], stars["r31"], stars["r31"][:, None] * fall]
     )
+    phases = np.column_stack(
+        [np.zeros(len(stars)), stars["phi21"], stars["phi31"], stars["phi31"][:, None] + turn]
+    )
+    return amplitudes, phases
 
 
 @cache

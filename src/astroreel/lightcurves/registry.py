@@ -1,24 +1,33 @@
 """Finding a light-curve model by its class name.
 
-A new class is one file in this folder with one model under the decorator :func:`register`; a class
-from another package calls :func:`register` itself or names its module as an entry point of the group
-``astroreel.lightcurves``.
+A new class is one file with one model under the decorator :func:`register`, in any package that names it as
+an entry point of the group :data:`~astroreel.classes.CLASS_GROUP`::
+
+    [project.entry-points."astroreel.lightcurves"]
+    m_dwarf_flare = "flares:MDwarfFlare"
+
+Nothing else changes: the class is simulated, learnt and reported as the others are. What was trained for
+fewer classes is refused, as it has no answer for the new one.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 from functools import cache
 from importlib.metadata import entry_points
 from typing import TypeVar
 
 from astroreel import lightcurves
+from astroreel.classes import CLASS_GROUP
 from astroreel.errors import UserError
 from astroreel.lightcurves.base import LightCurveModel
 from astroreel.lightcurves.magnitudes import MagnitudeDistribution
 
 Model = TypeVar("Model", bound=type[LightCurveModel])
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,23}")
 
 _models: dict[str, type[LightCurveModel]] = {}
 
@@ -48,5 +57,14 @@ def light_curve_model(name: str, magnitudes: MagnitudeDistribution | None = None
 def _load_models() -> None:
     for module in pkgutil.iter_modules(lightcurves.__path__, f"{lightcurves.__name__}."):
         importlib.import_module(module.name)
-    for entry in entry_points(group="astroreel.lightcurves"):
+    for entry in entry_points(group=CLASS_GROUP):
+        if not _NAME.fullmatch(entry.name):
+            raise UserError(
+                f"entry point {entry.name!r} of {CLASS_GROUP}: a class name has 1 to 24 small letters, "
+                "digits and underscores"
+            )
         entry.load()
+        if entry.name not in _models:
+            raise UserError(
+                f"entry point {entry.name!r} of {CLASS_GROUP}: {entry.value} registers no model of this name"
+            )

@@ -10,9 +10,9 @@ from astroreel.lightcurves.partition import Split
 from astroreel.lightcurves.pulsation import sample_pulsators
 from astroreel.lightcurves.registry import register
 
-#: Amplitude over that in I: the median of g over i of the 483 stars of Sesar et al. 2010 (ApJ 708, 717),
-#: table 2.
-_AMPLITUDE_FACTOR = {"g": 1.75}
+#: Amplitude over that in I: the medians over that in i of the 483 stars of Sesar et al. 2010 (ApJ 708, 717),
+#: table 2; y, which they do not have, is taken as z.
+_AMPLITUDE_FACTOR = {"u": 1.65, "g": 1.75, "r": 1.26, "i": 1.0, "z": 0.89, "y": 0.89}
 
 #: The halo ends: the cutoff is at 21.5 where the other classes' is at 22.8 (thesis section 3.1.2).
 _CUT_BRIGHTER = 1.3
