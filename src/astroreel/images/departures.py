@@ -31,6 +31,10 @@ class Departures:
         Of the logarithm of the width of a point source.
     e1, e2
         Ellipticity along x and y, and along the diagonals.
+    coma_x, coma_y
+        How far the wings lie off the core [arcsec].
+    twist_1, twist_2
+        How much more elliptic the wings are than the core, as ``e1`` and ``e2``.
     wings
         See `PsfLibrary.gaussians`.
     sky
@@ -42,6 +46,10 @@ class Departures:
     fwhm: NDArray[np.float64]
     e1: NDArray[np.float64]
     e2: NDArray[np.float64]
+    coma_x: NDArray[np.float64]
+    coma_y: NDArray[np.float64]
+    twist_1: NDArray[np.float64]
+    twist_2: NDArray[np.float64]
     wings: NDArray[np.float64]
     sky: NDArray[np.float64]
     zero_point: NDArray[np.float64]
@@ -51,8 +59,12 @@ class Departures:
         """Draw n departures; where the scatter is 0, there are none."""
         return cls(
             fwhm=rng.normal(0.0, scatter.fwhm, n),
-            e1=rng.normal(0.0, scatter.ellipticity, n),
-            e2=rng.normal(0.0, scatter.ellipticity, n),
+            e1=rng.normal(0.0, scatter.ellipticity[0], n),
+            e2=rng.normal(0.0, scatter.ellipticity[1], n),
+            coma_x=rng.normal(0.0, scatter.coma[0], n),
+            coma_y=rng.normal(0.0, scatter.coma[1], n),
+            twist_1=rng.normal(0.0, scatter.twist, n),
+            twist_2=rng.normal(0.0, scatter.twist, n),
             wings=rng.normal(0.0, scatter.wings, n),
             sky=rng.normal(0.0, scatter.sky, n),
             zero_point=rng.normal(0.0, scatter.zero_point, n),

@@ -2,53 +2,45 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+import torch
+from torch import Tensor
+
+from astroreel.images.noise import NoiseSource
+
+#: Electrons in a pixel below which their number is drawn as a Poisson number.
+FEW_ELECTRONS = 100.0
 
 
-def expose(
-    light: NDArray[np.float32],
-    sky: NDArray[np.float64],
-    gain: NDArray[np.float64],
-    rdnoise: NDArray[np.float64],
-    saturate: NDArray[np.float64],
-    rng: np.random.Generator,
-    correlation: float = 0.0,
-) -> NDArray[np.float32]:
-    """One noisy exposure of each of n stamps, (n, 21, 21) [ADU], with sky.
+def collect(expected: Tensor, rdnoise: Tensor, noise: NoiseSource, frames: slice) -> Tensor:
+    """What is read of n stamps, (n, 21, 21) [e-]: Poisson numbers of electrons and Gaussian read noise.
 
-    Electrons are Poisson in every pixel, read noise is Gaussian, and what exceeds the saturation level
-    is cut to it; charge does not bleed.
+    Where many electrons are expected, both come from one normal number z and the first terms of the series
+    of Cornish & Fisher (1937, Rev. Inst. Int. Stat. 5, 307): x = mean + s z + (mean / s^2) (z^2 - 1) / 6
+    with s^2 = mean + rdnoise^2 has the mean, the variance and the skewness of their sum.
 
     Parameters
     ----------
-    light
-        (n, 21, 21) flux of the sources in every pixel [ADU].
-    sky
-        (n,) sky level [ADU/pixel].
-    gain, rdnoise, saturate
-        (n,) gain [e-/ADU], read noise [e-], saturation level [ADU].
-    rng
-        Source of the noise.
-    correlation
-        Weight that resampling gives to each neighbour along a row and along a column, 0 to 0.25; 0 is
-        an image as read. With it the noise of neighbouring pixels is correlated and weaker, the light
-        is not smoothed.
+    expected
+        (n, 21, 21) electrons expected.
+    rdnoise
+        (n, 1, 1) read noise [e-].
+    noise, frames
+        Source of the noise, and which of its frames these are.
     """
-    per_adu = gain.astype(np.float32)[:, None, None]
-    expected = (light + sky.astype(np.float32)[:, None, None]) * per_adu
-    electrons = rng.standard_normal(light.shape, dtype=np.float32)
-    electrons *= rdnoise.astype(np.float32)[:, None, None]
-    electrons += rng.poisson(expected)
-    if correlation:
-        electrons = expected + _resampled(electrons - expected, correlation)
-    electrons /= per_adu
-    return np.minimum(electrons, saturate.astype(np.float32)[:, None, None], out=electrons)
+    normal = noise.normal(frames)
+    variance = expected + rdnoise**2
+    skew = expected / variance
+    electrons = torch.addcmul(expected, variance.sqrt_(), normal)
+    electrons.add_((normal * normal).sub_(1.0).mul_(skew), alpha=1.0 / 6.0)
+    if expected.amin() < FEW_ELECTRONS:
+        few = expected < FEW_ELECTRONS
+        electrons[few] = noise.poisson(expected, few, frames) + (rdnoise * normal)[few]
+    return electrons
 
 
-def _resampled(noise: NDArray[np.float32], weight: float) -> NDArray[np.float32]:
-    """Noise after a small symmetric kernel along y and x; stamps wrap around at their edges."""
-    for axis in (1, 2):
-        neighbours = np.roll(noise, 1, axis) + np.roll(noise, -1, axis)
-        noise = (1.0 - 2.0 * weight) * noise + weight * neighbours
-    return noise
+def read_out(electrons: Tensor, gain: Tensor, saturate: Tensor) -> Tensor:
+    """Whole numbers [ADU] of n stamps, (n, 21, 21), not above saturation; NaN stays.
+
+    ``gain`` [e-/ADU] and ``saturate`` [ADU] are (n, 1, 1).
+    """
+    return torch.minimum(torch.round(electrons / gain), torch.floor(saturate))

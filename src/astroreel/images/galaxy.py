@@ -1,7 +1,7 @@
 """Host galaxies: an exponential disc and a de Vaucouleurs bulge (thesis section 3.1.3, equation 3.2).
 
-Both profiles are drawn as sums of Gaussians with the coefficients of Hogg & Lang (2013, PASP 125,
-719), so that neither has the infinite spike that the thesis averages away over twenty positions.
+Both profiles are drawn as sums of Gaussians, so that neither has the infinite spike that the thesis
+averages away over twenty positions.
 
 The thesis takes galaxies from an SDSS catalogue; here they are drawn from what SDSS has measured:
 
@@ -16,12 +16,16 @@ The thesis takes galaxies from an SDSS catalogue; here they are drawn from what 
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Literal, get_args
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from astroreel.images.gaussians import Gaussians
+from astroreel.images.profiles import exponential, sersic
 from astroreel.lightcurves.partition import Split
 
 #: Galaxies that each set has.
@@ -35,22 +39,13 @@ _MEDIAN_RADIUS = 3.6  # kpc at L*
 _K_SLOPE = 1.5  # K correction in g over redshift, about that of an Sbc galaxy [mag]
 _NEIGHBOURS = 8
 
-# Flux over the profile's total flux, and standard deviation in half-light radii. Some 1 % of the disc
-# and 10 % of the bulge, far outside, are in no component. The first of the bulge's stands for the
-# three innermost of eight, which no point spread function tells apart.
-_DISC = np.array([(0.09733, 0.12068), (1.12804, 0.32730), (4.99846, 0.68542), (5.63632, 1.28089)])
-_BULGE = np.array(
-    [
-        (0.16175, 0.01345),
-        (0.51326, 0.03930),
-        (1.52005, 0.09926),
-        (3.56204, 0.24699),
-        (6.44845, 0.63883),
-        (8.10105, 1.92560),
-    ]
-)
-_DISC_TOTAL = 11.948  # 2 pi n exp(b) b^-2n Gamma(2n), n = 1: of a profile of unit intensity at R_e
-_BULGE_TOTAL = 22.665  # the same with n = 4
+#: Widths of a bulge's components over the side of a pixel; what is much finer than any point spread
+#: function is one component.
+_BULGE_SIGMA = np.geomspace(0.45, 0.45 * 2.6**6, 7)
+
+#: Through how many components of the point spread function each is seen: the broader, the fewer. A disc
+#: seen edge on is narrow however large it is; a bulge never is.
+_SEEN = (4,) * 6 + (4, 4, 4, 2, 1, 1, 1)
 
 
 class HostLibrary:
@@ -60,6 +55,8 @@ class HostLibrary:
     ----------
     split
         The set that the galaxies are for.
+    resolution
+        Side of the smallest pixel that they are seen in [arcsec].
 
     Attributes
     ----------
@@ -75,9 +72,12 @@ class HostLibrary:
         (2048,) ratio of the minor to the major axis.
     bulge_fraction
         (2048,) share of the bulge in the flux.
+    flux, variance, axis_ratio
+        (K, 2048) components, those of the disc first: shares of the flux, variances along the major
+        axis [arcsec^2], and ratios of the minor to the major axis.
     """
 
-    def __init__(self, split: Split) -> None:
+    def __init__(self, split: Split, resolution: float) -> None:
         from astropy.cosmology import Planck18
 
         rng = np.random.default_rng(get_args(Split).index(split))
@@ -97,6 +97,18 @@ class HostLibrary:
         self.disc_axis_ratio = np.sqrt(0.04 + 0.96 * rng.random(HOSTS) ** 2)
         self.bulge_axis_ratio = rng.uniform(0.6, 1.0, HOSTS)
 
+        disc_flux, disc_variance = exponential(self.disc_radius)
+        bulge_flux, bulge_variance = sersic(4, self.bulge_radius, resolution * _BULGE_SIGMA)
+        share = self.bulge_fraction
+        self.flux = np.concatenate([(1.0 - share) * disc_flux, share * bulge_flux])
+        self.variance = np.concatenate([disc_variance, bulge_variance])
+        self.axis_ratio = np.concatenate(
+            [
+                np.broadcast_to(self.disc_axis_ratio, disc_flux.shape),
+                np.broadcast_to(self.bulge_axis_ratio, bulge_flux.shape),
+            ]
+        )
+
     def __len__(self) -> int:
         return len(self.names)
 
@@ -113,10 +125,8 @@ class HostLibrary:
         rank += rng.integers(-_NEIGHBOURS, _NEIGHBOURS + 1, len(values))
         return order[np.clip(rank, 0, len(self) - 1)]
 
-    def gaussians(
-        self, host: NDArray[np.int64], angle: NDArray[np.float64], pixscale: NDArray[np.float64]
-    ) -> Gaussians:
-        """Galaxies of unit flux before any point spread function.
+    def gaussians(self, host: Tensor, angle: Tensor, pixscale: Tensor, psf: Gaussians) -> Gaussians:
+        """Galaxies of unit flux seen through point spread functions.
 
         Parameters
         ----------
@@ -126,13 +136,21 @@ class HostLibrary:
             (n,) angle of the major axis from x towards y [rad].
         pixscale
             (n,) [arcsec/pixel].
+        psf
+            n point spread functions.
         """
-        share = self.bulge_fraction[host]
-        disc = _profile(_DISC, (1.0 - share) / _DISC_TOTAL, self.disc_radius[host] / pixscale)
-        bulge = _profile(_BULGE, share / _BULGE_TOTAL, self.bulge_radius[host] / pixscale)
-        return Gaussians.elliptical(*disc, self.disc_axis_ratio[host], angle).join(
-            Gaussians.elliptical(*bulge, self.bulge_axis_ratio[host], angle)
+        flux, variance, axis_ratio = (
+            torch.as_tensor(table, dtype=angle.dtype, device=host.device)[:, host]
+            for table in (self.flux, self.variance, self.axis_ratio)
         )
+        galaxy = Gaussians.elliptical(flux, variance / pixscale**2, axis_ratio, angle)
+        seen = [min(number, len(psf.flux)) for number in _SEEN]
+        merged = {number: psf.merge_after(number) for number in sorted(set(seen))}
+        first = dict(zip(merged, np.cumsum([0, *merged]), strict=False))
+        pairs = [(k, first[number] + part) for k, number in enumerate(seen) for part in range(number)]
+        of_galaxy, of_psf = zip(*pairs, strict=True)
+        seen_through = reduce(Gaussians.join, merged.values()).select(of_psf)
+        return galaxy.select(of_galaxy).convolve(seen_through)
 
     def offset(
         self,
@@ -152,11 +170,3 @@ class HostLibrary:
         across = radius * np.sin(around) * self.disc_axis_ratio[host]
         cosine, sine = np.cos(angle), np.sin(angle)
         return along * cosine - across * sine, along * sine + across * cosine
-
-
-def _profile(
-    coefficients: NDArray[np.float64], flux: NDArray[np.float64], radius: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Flux and variance [pixel^2] of the components of n profiles, (n, K) each."""
-    amplitude, sigma = coefficients.T
-    return flux[:, None] * amplitude, (radius[:, None] * sigma) ** 2

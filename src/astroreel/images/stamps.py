@@ -1,18 +1,29 @@
-"""Stamps: a source, its host, the sky and the detector put together (thesis section 3.1.3)."""
+"""Stamps: a source, its host, the sky and the detector put together (thesis section 3.1.3).
+
+What is drawn and what is computed are apart: `Imager.compose` and `Imager.observe` draw everything about
+objects and frames but the noise of their pixels; `Imager.render` computes the pixels.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
+from astroreel.images.artefacts import draw
+from astroreel.images.crowd import Crowd
 from astroreel.images.departures import Departures
-from astroreel.images.detector import expose
+from astroreel.images.detector import collect, read_out
+from astroreel.images.frames import NEIGHBOUR_DTYPE, Frames
 from astroreel.images.galaxy import HostLibrary
-from astroreel.images.gaussians import STAMP_SIZE, Gaussians
-from astroreel.images.psf import Family, PsfLibrary
+from astroreel.images.gaussians import blocks
+from astroreel.images.light import light_of
+from astroreel.images.noise import NoiseSource
+from astroreel.images.profiles import Family
+from astroreel.images.psf import PsfLibrary
 from astroreel.lightcurves.partition import Split
 from astroreel.survey.survey import Survey
 
@@ -21,9 +32,6 @@ NO_HOST = -1
 
 #: Time between two exposures that a day must lie in [d].
 _DAYTIME = 0.4
-
-#: Frames drawn at once: few enough that the arrays stay in a core's cache.
-_BLOCK = 256
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,12 @@ class Scenes:
         Usual position of the source from the centre of the central pixel [pixel].
     wander
         How much of the position is drawn anew in every frame, 0 to 1.
+    motion
+        How fast it moves over the sky [arcsec/h]: what a frame shows is a trail about its position.
+    motion_angle
+        Where it moves to, from x towards y [rad].
+    crowd
+        What lies beside the objects.
     """
 
     psf: NDArray[np.int64]
@@ -60,9 +74,17 @@ class Scenes:
     x: NDArray[np.float64]
     y: NDArray[np.float64]
     wander: NDArray[np.float64]
+    motion: NDArray[np.float64]
+    motion_angle: NDArray[np.float64]
+    crowd: Crowd
 
     def __len__(self) -> int:
         return len(self.psf)
+
+    @property
+    def hosted(self) -> NDArray[np.bool_]:
+        """Which objects have a galaxy, (n,)."""
+        return self.host != NO_HOST
 
 
 class Imager:
@@ -76,17 +98,12 @@ class Imager:
         The set that the stamps are for: two sets share no point spread function and no host.
     psf_family
         Family of the point spread functions.
-    noise_correlation
-        See `expose`.
     """
 
-    def __init__(
-        self, survey: Survey, split: Split, psf_family: Family = "moffat", noise_correlation: float = 0.0
-    ) -> None:
+    def __init__(self, survey: Survey, split: Split, psf_family: Family = "atmospheric") -> None:
         self.psfs = PsfLibrary(psf_family, split)
-        self.hosts = HostLibrary(split)
+        self.hosts = HostLibrary(split, min(camera.pixscale for camera in survey.cameras))
         self._survey = survey
-        self._noise_correlation = noise_correlation
 
     def compose(
         self,
@@ -95,6 +112,8 @@ class Imager:
         redshift: NDArray[np.float64],
         galaxy_magnitude: NDArray[np.float64],
         rng: np.random.Generator,
+        motion: ArrayLike = 0.0,
+        motion_angle: ArrayLike = 0.0,
     ) -> Scenes:
         """Draw all that stays the same through the sequences of n objects.
 
@@ -110,6 +129,8 @@ class Imager:
             (n,) magnitude of an object that is a galaxy itself, at its centre; NaN for all others.
         rng
             Source of all randomness.
+        motion, motion_angle
+            (n,) see :class:`Scenes`.
         """
         n = len(cameras)
         is_galaxy = np.isfinite(galaxy_magnitude)
@@ -130,9 +151,12 @@ class Imager:
             # A survey may cut stamps at whole pixels around each frame's own centroid, as the stars of
             # HiTS are, or after resampling to a common grid, as its supernovae are.
             wander=rng.random(n),
+            motion=np.broadcast_to(np.asarray(motion, float), n),
+            motion_angle=np.broadcast_to(np.asarray(motion_angle, float), n),
+            crowd=Crowd.draw(self._survey.artefacts.neighbours, cameras, rng),
         )
 
-    def render(
+    def observe(
         self,
         scenes: Scenes,
         cameras: NDArray[np.void],
@@ -140,8 +164,8 @@ class Imager:
         epochs: NDArray[np.void],
         magnitudes: NDArray[np.float64],
         rng: np.random.Generator,
-    ) -> NDArray[np.float32]:
-        """Take M exposures of n objects, (M, 21, 21) [ADU] with sky.
+    ) -> Frames:
+        """Draw M exposures of n objects, all but the noise of their pixels.
 
         Parameters
         ----------
@@ -154,43 +178,72 @@ class Imager:
         magnitudes
             (M,) magnitude of the point source [mag], inf for no light.
         rng
-            Source of the noise, of the centring and of the exposures' departures from their headers.
+            Source of the centring and of the exposures' departures from their headers.
         """
+        camera = cameras[owner]
         x = _wandering(scenes.x, scenes.wander, owner, rng)
         y = _wandering(scenes.y, scenes.wander, owner, rng)
         departures = self._departures(scenes, owner, epochs["mjd"], rng)
-        fwhm = self._survey.fwhm(epochs["seeing"]) * np.exp(departures.fwhm) / cameras["pixscale"][owner]
-        sky = epochs["sky"] * self._survey.sky_to_background * np.exp(departures.sky)
+        coma_x, coma_y = self._survey.coma
         zp = epochs["zp"] + departures.zero_point
-        flux = counts(magnitudes, zp, epochs["exptime"])
-        host_flux = counts(scenes.host_magnitude[owner], zp, epochs["exptime"])
-        psfs = self.psfs.gaussians(
-            scenes.psf[owner], fwhm, departures.angle, departures.axis_ratio, departures.wings
+        return Frames(
+            owner=owner,
+            psf=scenes.psf[owner],
+            fwhm=self._survey.fwhm(epochs["seeing"]) * np.exp(departures.fwhm) / camera["pixscale"],
+            angle=departures.angle,
+            axis_ratio=departures.axis_ratio,
+            wings=departures.wings,
+            coma_x=(coma_x + departures.coma_x) / camera["pixscale"],
+            coma_y=(coma_y + departures.coma_y) / camera["pixscale"],
+            twist_1=departures.twist_1,
+            twist_2=departures.twist_2,
+            x=x,
+            y=y,
+            flux=counts(magnitudes, zp, epochs["exptime"]),
+            trail=scenes.motion[owner] / 3600.0 * epochs["exptime"] / camera["pixscale"],
+            trail_angle=scenes.motion_angle[owner],
+            host=scenes.host[owner],
+            host_angle=scenes.host_angle[owner],
+            host_x=x + scenes.host_x[owner],
+            host_y=y + scenes.host_y[owner],
+            host_flux=counts(scenes.host_magnitude[owner], zp, epochs["exptime"]),
+            sky=epochs["sky"] * self._survey.sky_to_background * np.exp(departures.sky),
+            pixscale=camera["pixscale"],
+            gain=camera["gain"],
+            rdnoise=camera["rdnoise"],
+            saturate=camera["saturate"],
+            neighbours=_neighbours(scenes.crowd, owner, zp, epochs["exptime"]),
+            blemishes=draw(self._survey.artefacts, owner, epochs, cameras, rng),
         )
 
-        stamps = np.empty((len(owner), STAMP_SIZE, STAMP_SIZE), np.float32)
-        for block in _blocks(len(owner)):
-            who, camera = owner[block], cameras[owner[block]]
-            light = np.zeros((len(who), STAMP_SIZE, STAMP_SIZE), np.float32)
-            psf = psfs.select(block)
-            lit = np.flatnonzero(flux[block])
-            _add(light, lit, psf.select(lit), x[block], y[block], flux[block])
+    def render(self, frames: Frames, noise: NoiseSource, device: str = "cpu") -> NDArray[np.float32]:
+        """The stamps of M frames, (M, 21, 21), whole numbers [ADU] with sky; bad pixels NaN.
 
-            lit = np.flatnonzero(host_flux[block])
-            has = who[lit]
-            galaxy = self.hosts.gaussians(scenes.host[has], scenes.host_angle[has], camera["pixscale"][lit])
-            host_x, host_y = x[block] + scenes.host_x[who], y[block] + scenes.host_y[who]
-            _add(light, lit, psf.select(lit).convolve(galaxy), host_x, host_y, host_flux[block])
-            stamps[block] = expose(
-                light,
-                sky[block],
-                camera["gain"],
-                camera["rdnoise"],
-                camera["saturate"],
-                rng,
-                self._noise_correlation,
+        Parameters
+        ----------
+        frames
+            What is seen.
+        noise
+            Source of the noise, its numbers on ``device``.
+        device
+            Where the pixels are computed.
+        """
+        light = self.light(frames, device)
+        stamps = np.empty(light.shape, np.float32)
+        for block in blocks(len(frames), device):
+            sky, gain, rdnoise, saturate = (
+                torch.as_tensor(column[block], dtype=torch.float32, device=device)[:, None, None]
+                for column in (frames.sky, frames.gain, frames.rdnoise, frames.saturate)
             )
+            blemishes = frames.blemishes.select(block)
+            expected = (blemishes.illuminate(light[block]) + sky).clamp_(min=0.0).mul_(gain)
+            electrons = blemishes.strike(collect(expected, rdnoise, noise, block), expected)
+            stamps[block] = read_out(electrons, gain, saturate).cpu().numpy()
         return stamps
+
+    def light(self, frames: Frames, device: str = "cpu") -> Tensor:
+        """What the sources of M frames shed on their pixels, without sky, (M, 21, 21) [ADU]."""
+        return light_of(frames, self.psfs, self.hosts, device)
 
     def _departures(
         self,
@@ -226,16 +279,16 @@ def counts(magnitude: ArrayLike, zp: ArrayLike, exptime: ArrayLike) -> NDArray[n
     return np.asarray(exptime) * 10.0 ** (0.4 * (np.asarray(zp) - np.asarray(magnitude)))
 
 
-def _add(
-    light: NDArray[np.float32],
-    lit: NDArray[np.int64],
-    sources: Gaussians,
-    x: NDArray[np.float64],
-    y: NDArray[np.float64],
-    flux: NDArray[np.float64],
-) -> None:
-    """Add to the stamps ``lit`` their sources, of unit flux, times their flux."""
-    light[lit] += sources.render(x[lit], y[lit]) * flux[lit].astype(np.float32)[:, None, None]
+def _neighbours(
+    crowd: Crowd, owner: NDArray[np.int64], zp: NDArray[np.float64], exptime: NDArray[np.float64]
+) -> NDArray[np.void]:
+    which, frame = crowd.frames(owner)
+    neighbours = np.zeros(len(which), NEIGHBOUR_DTYPE)
+    neighbours["frame"] = frame
+    neighbours["flux"] = counts(crowd.magnitude[which], zp[frame], exptime[frame])
+    for name in ("x", "y", "sigma"):
+        neighbours[name] = getattr(crowd, name)[which]
+    return neighbours
 
 
 def _wandering(
@@ -260,7 +313,3 @@ def _nights(owner: NDArray[np.int64], mjd: NDArray[np.float64]) -> NDArray[np.in
 
 def _any_angle(n: int, rng: np.random.Generator) -> NDArray[np.float64]:
     return rng.uniform(0.0, 2.0 * np.pi, n)
-
-
-def _blocks(n: int) -> Iterator[slice]:
-    return (slice(start, start + _BLOCK) for start in range(0, n, _BLOCK))
