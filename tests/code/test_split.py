@@ -125,3 +125,18 @@ def test_a_file_that_is_no_split_is_refused(tmp_path: Path) -> None:
     (tmp_path / "split.json").write_text('{"objects": {"a": {"fold": 1}}}')
     with pytest.raises(UserError, match=r"split\.json: no split"):
         Split.read(tmp_path / "split.json")
+
+
+def test_a_target_without_labels_has_an_empty_split(tmp_path: Path) -> None:
+    split = split_target(SequenceSet.from_sequences([]), np.empty(0, np.int64), SplitConfig())
+    assert (split.objects, split.excluded, split.pieces) == ({}, {}, [])
+    split.write(tmp_path / "split.json")
+    assert Split.read(tmp_path / "split.json") == split
+    assert len(cut(SequenceSet.from_sequences([]), split, SplitConfig())) == 0
+
+
+def test_every_draw_has_a_piece_for_each_fold(make_sequence: MakeSequence) -> None:
+    target = _target(make_sequence, 24, 8, (20, 24))
+    config = SplitConfig(folds=3, shots=2, draws=2)
+    split = split_target(target, _alerts(target, np.random.default_rng(0)), config)
+    assert split.pieces == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)]

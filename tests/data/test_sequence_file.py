@@ -180,11 +180,17 @@ def test_good_files_are_read_past_bad_ones(make_sequence: MakeSequence, tmp_path
 
 def test_a_folder_without_sequence_files_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no sequence files"):
-        read_folder(tmp_path)
+        find_sequence_files([tmp_path])
     (tmp_path / "stamps.npy").touch()
     with pytest.raises(
         UserError, match=r"a store of arrays, .*`astroreel simulate --format fits` makes files"
     ):
-        read_folder(tmp_path)
+        find_sequence_files([tmp_path])
     with pytest.raises(UserError, match="no such file or folder"):
         find_sequence_files([tmp_path / "nowhere"])
+
+
+def test_a_folder_that_is_read_whole_may_be_empty_but_not_missing(tmp_path: Path) -> None:
+    assert len(read_folder(tmp_path)) == 0
+    with pytest.raises(UserError, match="nowhere: no such folder"):
+        read_folder(tmp_path / "nowhere")

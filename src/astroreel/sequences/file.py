@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable
+from io import BytesIO
 from pathlib import Path
 from typing import Any, cast
 
@@ -88,14 +89,22 @@ def read_sequence(path: Path) -> Sequence:
 
     Raises `InvalidSequence` where the file is damaged or departs from contract 1.
     """
-    name = str(path)
     if not path.is_file():
-        raise InvalidSequence(name, "missing", "no such file")
+        raise InvalidSequence(str(path), "missing", "no such file")
+    return _read(path, str(path))
+
+
+def parse_sequence(content: bytes, name: str) -> Sequence:
+    """Read and validate the content of one sequence file; raises as `read_sequence`, calling it ``name``."""
+    return _read(BytesIO(content), name)
+
+
+def _read(source: Path | BytesIO, name: str) -> Sequence:
     try:
         with warnings.catch_warnings():
             # To astropy a truncated file or an odd header is a warning; here it is a departure.
             warnings.simplefilter("error", AstropyUserWarning)
-            with fits.open(path, memmap=True, lazy_load_hdus=False) as hdus:
+            with fits.open(source, memmap=isinstance(source, Path), lazy_load_hdus=False) as hdus:
                 return _from_hdus(hdus, name)
     except InvalidSequence:
         raise
@@ -106,10 +115,9 @@ def read_sequence(path: Path) -> Sequence:
 
 def _from_hdus(hdus: fits.HDUList, name: str) -> Sequence:
     header = hdus[0].header
-    if header.get("SEQVER") != SEQUENCE_VERSION:
-        raise InvalidSequence(
-            name, "version", f"SEQVER is {header.get('SEQVER')!r}, expected {SEQUENCE_VERSION}"
-        )
+    version = header.get("SEQVER")
+    if isinstance(version, bool) or version != SEQUENCE_VERSION:
+        raise InvalidSequence(name, "version", f"SEQVER is {version!r}, expected {SEQUENCE_VERSION}")
     for extension in ("STAMPS", "EPOCHS"):
         if extension not in hdus:
             raise InvalidSequence(name, "missing_extension", f"no {extension} extension")
@@ -190,24 +198,34 @@ def validate(sequence: Sequence, source: str) -> None:
 
 def _check_header(header: np.void, source: str) -> None:
     for keyword, name in list(_REQUIRED.items())[:3]:
-        text = str(header[name])
-        if not text.strip() or not text.isprintable() or "/" in text or "\\" in text or text.startswith("."):
-            raise InvalidSequence(source, "name", f"{keyword} is {text!r}, expected a plain non-empty name")
+        check_name(keyword, str(header[name]), source)
     label = str(header["label"])
     if label != UNLABELLED and label not in CLASSES:
         raise InvalidSequence(source, "label", f"LABEL is {label!r}, expected one of {', '.join(CLASSES)}")
+    check_camera(header, source)
+    confidence = float(header["label_confidence"])
+    if not (np.isnan(confidence) or 0 <= confidence <= 1):
+        raise InvalidSequence(source, "keyword", f"LABELCNF is {confidence}, expected 0 to 1")
+
+
+def check_name(keyword: str, text: str, source: str) -> None:
+    """Raise `InvalidSequence` where a text is no name that could also be a file's."""
+    if not text.strip() or not text.isprintable() or "/" in text or "\\" in text or text.startswith("."):
+        raise InvalidSequence(source, "name", f"{keyword} is {text!r}, expected a plain non-empty name")
+
+
+def check_camera(header: np.void, source: str) -> None:
+    """Raise `InvalidSequence` where a number of the camera in a record of OBJECT_DTYPE cannot be."""
     for keyword, name in _REQUIRED.items():
         if OBJECT_DTYPE[name].kind != "f":
             continue
         value = float(header[name])
         if not np.isfinite(value) or value < 0 or (name in _POSITIVE and value == 0):
             raise InvalidSequence(source, "keyword", f"{keyword} is {value}, expected a positive number")
-    confidence = float(header["label_confidence"])
-    if not (np.isnan(confidence) or 0 <= confidence <= 1):
-        raise InvalidSequence(source, "keyword", f"LABELCNF is {confidence}, expected 0 to 1")
 
 
-def _check_epochs(epochs: NDArray[np.void], source: str) -> None:
+def check_conditions(epochs: NDArray[np.void], source: str) -> None:
+    """Raise `InvalidSequence` where a value in rows of EPOCH_DTYPE, in any order, cannot be."""
     for column, (low, high) in _EPOCH_BOUNDS.items():
         values = epochs[column]
         bad = ~((values >= low) & (values <= high))
@@ -220,6 +238,10 @@ def _check_epochs(epochs: NDArray[np.void], source: str) -> None:
             )
     if (np.char.str_len(epochs["band"]) == 0).any():
         raise InvalidSequence(source, "epoch_value", "BAND is empty")
+
+
+def _check_epochs(epochs: NDArray[np.void], source: str) -> None:
+    check_conditions(epochs, source)
     steps = np.diff(epochs["mjd"])
     if (steps <= 0).any():
         row = int(np.argmax(steps <= 0)) + 1
@@ -237,7 +259,7 @@ def find_sequence_files(paths: Iterable[Path]) -> list[Path]:
     for path in paths:
         if path.is_dir():
             inside = sorted(p for p in path.rglob("*") if p.is_file() and p.name.endswith(SUFFIXES))
-            if not inside and (path / "stamps.npy").exists():
+            if not inside and any(path.rglob("stamps.npy")):
                 way_out = "`astroreel simulate --format fits` makes files"
                 raise UserError(f"{path}: a store of arrays, no folder of sequence files: {way_out}")
             if not inside:
@@ -269,8 +291,14 @@ def read_sequences(
 
 
 def read_folder(path: Path) -> SequenceSet:
-    """Read a folder of sequence files that are all expected to be good; raises at the first that is not."""
-    return SequenceSet.from_sequences(read_sequence(file) for file in find_sequence_files([path]))
+    """Read a folder of sequence files, perhaps none, that are all expected to be good.
+
+    Raises at the first that is not, and where there is no such folder.
+    """
+    if not path.is_dir():
+        raise UserError(f"{path}: no such folder")
+    files = sorted(file for file in path.iterdir() if file.name.endswith(SUFFIXES))
+    return SequenceSet.from_sequences(map(read_sequence, files))
 
 
 def _given(value: object) -> bool:

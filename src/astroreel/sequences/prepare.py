@@ -7,7 +7,11 @@ reference; here the reference is fixed for a survey, so that a count means the s
 
 from __future__ import annotations
 
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +24,9 @@ from astroreel.sequences.record import STAMP_SIZE, SequenceSet
 #: base-10 logarithm of the background noise of a pixel [ADU at the reference zero point], and the
 #: depth relative to the reference zero point [mag].
 CONDITIONS: tuple[str, ...] = ("seeing", "airmass", "log_noise", "depth")
+
+#: Objects whose stamps `PreparedSet.fingerprint` sees, at most.
+_SAMPLE = 4096
 
 #: Variance of a number rounded to a whole one.
 _ROUNDING = 1.0 / 12.0
@@ -45,8 +52,61 @@ class Preparation(BaseModel):
     max_epochs: int = Field(22, ge=6)
 
 
+class PreparedSet(ABC):
+    """Objects from which prepared batches are drawn.
+
+    Attributes
+    ----------
+    labels
+        (N,) int64, index into CLASSES; -1 unlabelled.
+    nbytes
+        Bytes that the stamps take, in memory or in a mapped file.
+    """
+
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    @abstractmethod
+    def nbytes(self) -> int: ...
+
+    @abstractmethod
+    def select(self, which: NDArray[np.int64] | NDArray[np.bool_]) -> Prepared:
+        """The objects named by indices or by a boolean mask."""
+
+    def batches(self, size: int, seed: int, first: int = 0) -> Generator[Prepared]:
+        """Batch number ``first`` and all that follow, in shuffled passes; see `iterate_batches`."""
+        return (self.select(members) for members in iterate_batches(len(self), size, seed, first))
+
+    def fingerprint(self) -> str:
+        """A digest that tells two sets apart: of the labels, and of evenly spread objects' middle pixels."""
+        step = max(len(self) // _SAMPLE, 1)
+        sample = self.select(np.arange(0, len(self), step))
+        middle = sample.stamps[..., STAMP_SIZE // 2, STAMP_SIZE // 2]
+        digest = hashlib.sha256()
+        for array in (self.labels, sample.times, sample.conditions, sample.mask, middle):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+
+def iterate_batches(n: int, size: int, seed: int, first: int = 0) -> Iterator[NDArray[np.int64]]:
+    """Indices of the objects of batch number ``first`` and of all that follow.
+
+    Every object comes once in a pass, in an order of its own for each pass; what is left of a pass
+    after its last whole batch is passed over.
+    """
+    size = min(size, n)
+    for number in count(first):
+        turn, place = divmod(number, n // size)
+        if number == first or place == 0:
+            order = np.random.default_rng((seed, turn)).permutation(n)
+        yield order[place * size : (place + 1) * size]
+
+
 @dataclass(frozen=True)
-class Prepared:
+class Prepared(PreparedSet):
     """A padded batch of N objects and T epochs.
 
     Attributes
@@ -69,11 +129,11 @@ class Prepared:
     mask: NDArray[np.bool_]
     labels: NDArray[np.int64]
 
-    def __len__(self) -> int:
-        return len(self.labels)
+    @property
+    def nbytes(self) -> int:
+        return self.stamps.nbytes
 
     def select(self, which: NDArray[np.int64] | NDArray[np.bool_]) -> Prepared:
-        """The objects named by indices or by a boolean mask."""
         return Prepared(
             self.stamps[which],
             self.times[which],
@@ -81,6 +141,30 @@ class Prepared:
             self.mask[which],
             self.labels[which],
         )
+
+
+class LazyPrepared(PreparedSet):
+    """Sequences that are prepared as they are drawn, so that a set larger than memory can stay in its file.
+
+    Parameters
+    ----------
+    sequences
+        Such as `astroreel.sequences.store.load_store` gives.
+    preparation
+        How their stamps are made ready.
+    """
+
+    def __init__(self, sequences: SequenceSet, preparation: Preparation) -> None:
+        self.labels = class_indices(sequences.labels)
+        self._sequences = sequences
+        self._preparation = preparation
+
+    @property
+    def nbytes(self) -> int:
+        return self._sequences.stamps.nbytes
+
+    def select(self, which: NDArray[np.int64] | NDArray[np.bool_]) -> Prepared:
+        return prepare(self._sequences.select(which), self._preparation)
 
 
 def zero_point_factor(sequences: SequenceSet, preparation: Preparation) -> NDArray[np.float64]:
@@ -109,11 +193,14 @@ def prepare(sequences: SequenceSet, preparation: Preparation) -> Prepared:
     gamma = zero_point_factor(sequences, preparation)
     epochs = sequences.epochs
 
+    scaled = np.asarray(sequences.stamps)  # the window's own copy
+    scaled -= epochs["sky"][:, None, None].astype(np.float32)
+    scaled *= gamma[:, None, None].astype(np.float32)
+    good = np.isfinite(scaled)
+    if not good.all():
+        scaled[~good] = 0.0
     stamps = np.zeros((*shape, STAMP_SIZE, STAMP_SIZE), np.float32)
-    scaled = (sequences.stamps - epochs["sky"][:, None, None].astype(np.float32)) * gamma[
-        :, None, None
-    ].astype(np.float32)
-    stamps[owner, position] = np.nan_to_num(scaled, nan=0.0, posinf=0.0, neginf=0.0)
+    stamps[owner, position] = scaled
 
     times = np.zeros(shape, np.float32)
     times[owner, position] = epochs["mjd"] - epochs["mjd"][sequences.offsets[:-1][owner]]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from astroreel.sequences.compact import Stamps, join
 from astroreel.survey.conditions import EPOCH_DTYPE as EPOCH_DTYPE
 
 STAMP_SIZE = 21
@@ -95,7 +96,8 @@ class SequenceSet:
     offsets
         (N + 1,) int64; object i owns frames ``offsets[i]:offsets[i + 1]``.
     stamps
-        (M, 21, 21) float32, ADU with sky; bad pixels NaN.
+        (M, 21, 21) float32, ADU with sky; bad pixels NaN. What a store gave is unpacked where it is indexed,
+        by frames alone.
     epochs
         (M,) of :data:`EPOCH_DTYPE`, sorted by MJD within an object.
     truth
@@ -104,7 +106,7 @@ class SequenceSet:
 
     objects: NDArray[np.void]
     offsets: NDArray[np.int64]
-    stamps: NDArray[np.float32]
+    stamps: Stamps
     epochs: NDArray[np.void]
     truth: NDArray[np.void] | None = field(default=None)
 
@@ -135,7 +137,7 @@ class SequenceSet:
         return cls(
             objects=np.concatenate([member.objects for member in members]),
             offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-            stamps=np.concatenate([member.stamps for member in members]),
+            stamps=join([member.stamps for member in members]),
             epochs=np.concatenate([member.epochs for member in members]),
             truth=None if any(t is None for t in truths) else np.concatenate(truths),  # type: ignore[arg-type]
         )

@@ -11,8 +11,9 @@ the real sequences (`photometry.detection.first_detection`), not above the surve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import fields
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from astroreel.classes import ALERT_CLASSES, CLASSES
 from astroreel.errors import UserError
-from astroreel.images.psf import Family
-from astroreel.images.stamps import NO_HOST, Imager, Scenes
+from astroreel.images.profiles import Family
 from astroreel.lightcurves.base import LightCurveSample
 from astroreel.lightcurves.magnitudes import MagnitudeDistribution
 from astroreel.lightcurves.partition import Split
@@ -31,6 +31,10 @@ from astroreel.survey.camera import camera_table
 from astroreel.survey.conditions import ConditionsTable
 from astroreel.survey.depth import limiting_magnitude
 from astroreel.survey.survey import Survey
+
+if TYPE_CHECKING:
+    from astroreel.images.noise import NoiseSource
+    from astroreel.images.stamps import Scenes
 
 #: Epochs before its alert at which a sequence starts (thesis 3.2.1).
 EPOCHS_BEFORE_ALERT = 5
@@ -42,10 +46,10 @@ PROFILE_WIDTH = 1.1
 #: Class whose alerts set when the sequences of all classes start.
 WINDOW_CLASS = "supernova"
 
-#: Objects simulated at once; bounds the memory that is used beside the result's.
-CHUNK = 512
+#: Objects that share the draws of their scenes and light curves.
+BLOCK = 512
 
-#: Least number of supernovae that lend their windows to a chunk's other objects.
+#: Least number of supernovae that lend their windows to a block's other objects.
 _LEAST_LENDERS = 64
 
 _WINDOW_DTYPE = np.dtype([("field", "i8"), ("start", "i8"), ("length", "i8")])
@@ -71,8 +75,6 @@ class SimulationConfig(BaseModel):
         Chance of a host galaxy (thesis 3.1.3: .5 and .05).
     psf_family
         Family of the point spread functions.
-    noise_correlation
-        Weight of each neighbour when an image is resampled, 0 to 0.25; 0 is an image as read.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -85,8 +87,9 @@ class SimulationConfig(BaseModel):
     max_epochs: int = Field(22, ge=MIN_EPOCHS)
     host_fraction_supernova: float = Field(0.5, ge=0, le=1)
     host_fraction_other: float = Field(0.05, ge=0, le=1)
-    psf_family: Family = "moffat"
-    noise_correlation: float = Field(0.0, ge=0, le=0.25)
+    psf_family: Family = "atmospheric"
+    workers: int = Field(0, ge=0)
+    address: str | None = None
 
 
 def simulate(
@@ -95,12 +98,31 @@ def simulate(
     n: int,
     split: Split,
     config: SimulationConfig,
-    rng: np.random.Generator,
     classes: tuple[str, ...] = CLASSES,
     windowed: bool = True,
     progress: Callable[[int, int], None] | None = None,
 ) -> SequenceSet:
-    """Simulate labelled sequences, with their truth.
+    """The first n sequences of a :class:`Simulator`, which describes the parameters, with their truth.
+
+    ``progress`` is called with the number of objects done and ``n``. Raises `UserError` where ``n`` is
+    below 1.
+    """
+    if n < 1:
+        raise UserError(f"number of objects to simulate must be at least 1, not {n}")
+    simulator = Simulator(survey, conditions, split, config, classes, windowed)
+    blocks = []
+    for start in range(0, n, BLOCK):
+        blocks.append(simulator.block(start // BLOCK, min(BLOCK, n - start)))
+        if progress is not None:
+            progress(min(start + BLOCK, n), n)
+    return SequenceSet.concatenate(blocks)
+
+
+class Simulator:
+    """An endless series of labelled sequences, in blocks of :data:`BLOCK` objects.
+
+    Object i is a function of the parameters and of i alone: whoever makes a block, and however much of it,
+    gets the same bytes.
 
     Parameters
     ----------
@@ -109,58 +131,23 @@ def simulate(
         above which exposures are left out.
     conditions
         The exposures to choose from; an object is seen in all of one field's.
-    n
-        Number of objects; object i is of class ``i mod len(classes)``.
     split
         The set that they are for: two sets share no template, host or point spread function.
     config
-        Further parameters; its numbers of objects, its seed and its survey's name are not read.
-    rng
-        Source of all randomness. Every chunk of objects draws from a generator of its own, spawned
-        from this one, so that no chunk depends on the others.
+        Further parameters and the seed; its numbers of objects and its survey's name are not read.
     classes
-        The classes to simulate.
+        The classes to simulate; object i is of class ``i mod len(classes)``.
     windowed
         Whether sequences are cut as above; otherwise they are a field's whole series.
-    progress
-        Called with the number of objects done and ``n``.
+    device
+        Where pixels are computed. On the CPU every object's noise is a stream of its own; on a GPU that of a
+        block's objects is one stream, so that its bytes are others, and those of part of a block too.
 
     Raises
     ------
     UserError
-        Where ``n`` is below 1, a class has no light-curve model, or no field has six epochs that can
-        be used.
+        Where a class is unknown or no field has six epochs that can be used.
     """
-    return SequenceSet.concatenate(
-        simulate_chunks(survey, conditions, n, split, config, rng, classes, windowed, progress)
-    )
-
-
-def simulate_chunks(
-    survey: Survey,
-    conditions: ConditionsTable,
-    n: int,
-    split: Split,
-    config: SimulationConfig,
-    rng: np.random.Generator,
-    classes: tuple[str, ...] = CLASSES,
-    windowed: bool = True,
-    progress: Callable[[int, int], None] | None = None,
-) -> Iterator[SequenceSet]:
-    """The same, :data:`CHUNK` objects at a time, for sets larger than memory."""
-    if n < 1:
-        raise UserError(f"number of objects to simulate must be at least 1, not {n}")
-    simulator = _Simulator(survey, conditions, split, config, windowed)
-    labels = np.resize(np.array(classes), n)
-    for start, child in zip(range(0, n, CHUNK), rng.spawn(-(-n // CHUNK)), strict=True):
-        chunk = labels[start : start + CHUNK]
-        yield simulator.run(chunk, start, child)
-        if progress is not None:
-            progress(start + len(chunk), n)
-
-
-class _Simulator:
-    """What all chunks of one simulation share."""
 
     def __init__(
         self,
@@ -168,18 +155,28 @@ class _Simulator:
         conditions: ConditionsTable,
         split: Split,
         config: SimulationConfig,
-        windowed: bool,
+        classes: tuple[str, ...] = CLASSES,
+        windowed: bool = True,
+        device: str = "cpu",
     ) -> None:
+        # It brings torch, which takes longer to import than a configuration to be read.
+        from astroreel.images.stamps import Imager
+
         self.survey, self.split, self.config, self.windowed = survey, split, config, windowed
+        self.classes, self.device = classes, device
         self.cameras = camera_table(survey.cameras)
-        self.imager = Imager(survey, split, config.psf_family, config.noise_correlation)
+        self.imager = Imager(survey, split, config.psf_family)
         usable = conditions.select_band(survey.band).max_seeing(survey.max_seeing)
-        self.magnitudes = MagnitudeDistribution(*survey.magnitude_limits)
+        magnitudes = MagnitudeDistribution(*survey.magnitude_limits)
+        self.models = {label: light_curve_model(label, magnitudes) for label in {*classes, WINDOW_CLASS}}
         self.fields, self.epochs, self.lengths = _field_table(usable)
         self.limits = _detection_limits(self.epochs, self.cameras)
 
-    def run(self, labels: NDArray[np.str_], first: int, rng: np.random.Generator) -> SequenceSet:
-        """Simulate objects of the given classes, the first of which has the number ``first``."""
+    def block(self, index: int, n: int = BLOCK) -> SequenceSet:
+        """The first n objects of a block, with their truth; block ``index`` starts at ``index * BLOCK``."""
+        first = index * BLOCK
+        labels = np.array(self.classes)[np.arange(first, first + BLOCK) % len(self.classes)]
+        rng = np.random.default_rng(self._seed(index))
         windows, curves = self._light_curves(labels, rng)
         cameras = rng.choice(self.cameras, len(labels))
         scenes = self._scenes(labels, cameras, curves, rng)
@@ -189,13 +186,28 @@ class _Simulator:
         position = np.arange(offsets[-1]) + (windows["start"] - offsets[:-1])[owner]
         epochs = self.epochs[windows["field"][owner], position]
         magnitudes = curves.magnitudes[owner, position]
+        frames = self.imager.observe(scenes, cameras, owner, epochs, magnitudes, rng).first(offsets[n])
         return SequenceSet(
-            objects=self._objects(labels, first, windows, cameras),
-            offsets=offsets,
-            stamps=self.imager.render(scenes, cameras, owner, epochs, magnitudes, rng),
-            epochs=epochs,
-            truth=self._truth(windows, curves, scenes),
+            objects=self._objects(labels, first, windows, cameras)[:n],
+            offsets=offsets[: n + 1],
+            stamps=self.imager.render(frames, self._noise(index, frames.owner), self.device),
+            epochs=epochs[: offsets[n]],
+            truth=self._truth(windows, curves, scenes)[:n],
         )
+
+    def _noise(self, index: int, owner: NDArray[np.int64]) -> NoiseSource:
+        import torch
+
+        from astroreel.images.noise import DeviceNoise, ObjectNoise
+
+        if self.device == "cpu":
+            seeds = [self._seed(index, number) for number in range(owner[-1] + 1)]
+            return ObjectNoise([np.random.default_rng(seed) for seed in seeds], owner)
+        seed = int(self._seed(index, BLOCK).generate_state(1, np.uint64)[0])
+        return DeviceNoise(torch.Generator(self.device).manual_seed(seed))
+
+    def _seed(self, *key: int) -> np.random.SeedSequence:
+        return np.random.SeedSequence(self.config.seed, spawn_key=(get_args(Split).index(self.split), *key))
 
     def _scenes(
         self,
@@ -214,14 +226,16 @@ class _Simulator:
             redshift=curves.redshift,
             galaxy_magnitude=np.where(is_galaxy, curves.magnitude, np.nan),
             rng=rng,
+            motion=curves.motion,
+            motion_angle=curves.motion_angle,
         )
 
     def _objects(
         self, labels: NDArray[np.str_], first: int, windows: NDArray[np.void], cameras: NDArray[np.void]
     ) -> NDArray[np.void]:
         objects = np.zeros(len(labels), OBJECT_DTYPE)
-        prefix = f"sim-{self.survey.name}-{self.split}"
-        objects["name"] = [f"{prefix}-{first + index:06d}" for index in range(len(labels))]
+        numbers = range(first, first + len(labels))
+        objects["name"] = [object_name(self.survey.name, self.split, number) for number in numbers]
         objects["survey"] = self.survey.name
         objects["label"] = labels
         objects["field"] = self.fields[windows["field"]]
@@ -236,7 +250,7 @@ class _Simulator:
         truth = np.zeros(len(windows), TRUTH_DTYPE)
         for name in ("magnitude", "template", "redshift", "period"):
             truth[name] = getattr(curves, name)
-        truth["host"] = np.where(scenes.host == NO_HOST, "", self.imager.hosts.names[scenes.host])
+        truth["host"] = np.where(scenes.hosted, self.imager.hosts.names[scenes.host], "")
         truth["psf"] = self.imager.psfs.names[scenes.psf]
         truth["alert"] = np.where(curves.alert < 0, -1, curves.alert - windows["start"])
         return truth
@@ -279,8 +293,7 @@ class _Simulator:
         borrows_alert = self.windowed and label in ALERT_CLASSES and label != WINDOW_CLASS
         mask = self._alert_epochs(windows) if borrows_alert else self._window_epochs(windows)
         times, limits = self.epochs["mjd"][windows["field"]], self.limits[windows["field"]]
-        model = light_curve_model(label, self.magnitudes)
-        return model.sample(times, mask, limits, self.survey.band, self.split, rng)
+        return self.models[label].sample(times, mask, limits, self.survey.band, self.split, rng)
 
     def _window_epochs(self, windows: NDArray[np.void]) -> NDArray[np.bool_]:
         since = self._since_start(windows)
@@ -294,6 +307,11 @@ class _Simulator:
 
     def _since_start(self, windows: NDArray[np.void]) -> NDArray[np.int64]:
         return np.arange(self.epochs.shape[1]) - windows["start"][:, None]
+
+
+def object_name(survey: str, split: Split, number: int) -> str:
+    """The name of a simulated object."""
+    return f"sim-{survey}-{split}-{number:06d}"
 
 
 def _field_table(

@@ -58,13 +58,24 @@ class SplitConfig(BaseModel):
 
 @dataclass(frozen=True)
 class SplitObject:
-    """One object's part: its class, field and fold, and its window among the epochs of good seeing."""
+    """One object's part.
+
+    Attributes
+    ----------
+    label, field, fold
+        Its class, its field and the fold in which that lies.
+    start, length
+        Its window among the epochs of good seeing.
+    detection
+        Epoch of the window at which a supernova is first detected; -1 for every other object.
+    """
 
     label: str
     field: str
     fold: int
     start: int
     length: int
+    detection: int
 
 
 @dataclass(frozen=True)
@@ -85,6 +96,11 @@ class Split:
     objects: dict[str, SplitObject]
     excluded: dict[str, str]
     shots: list[list[list[str]]]
+
+    @property
+    def pieces(self) -> list[tuple[int, int]]:
+        """Draw and fold of every fine-tuning; none where nothing is labelled."""
+        return [(draw, fold) for draw, folds in enumerate(self.shots) for fold in range(len(folds))]
 
     def write(self, path: Path) -> None:
         """Write the split as JSON."""
@@ -107,7 +123,7 @@ def good_seeing(sequences: SequenceSet, config: SplitConfig) -> SequenceSet:
 
 
 def split_target(sequences: SequenceSet, alerts: NDArray[np.int64], config: SplitConfig) -> Split:
-    """Cut and part a labelled target dataset.
+    """Cut and part a labelled target dataset; one without objects has an empty split.
 
     Parameters
     ----------
@@ -123,17 +139,25 @@ def split_target(sequences: SequenceSet, alerts: NDArray[np.int64], config: Spli
     UserError
         Where a class has too few objects outside some fold to draw the shots from.
     """
+    if not len(sequences):
+        return Split({}, {}, [])
     rng = np.random.default_rng(config.seed)
     excluded = _excluded(sequences, alerts)
     used = np.array([name not in excluded for name in sequences.objects["name"]])
     kept, kept_alerts = sequences.select(used), alerts[used]
     starts, lengths = _windows(kept, kept_alerts, config, rng)
     folds = _field_folds(kept, config.folds, rng)
+    detections = np.where(kept.labels == TRANSIENT, kept_alerts - starts, -1)
     objects = {
         str(record["name"]): SplitObject(
-            str(record["label"]), str(record["field"]), folds[str(record["field"])], int(start), int(length)
+            label=str(record["label"]),
+            field=str(record["field"]),
+            fold=folds[str(record["field"])],
+            start=int(start),
+            length=int(length),
+            detection=int(detection),
         )
-        for record, start, length in zip(kept.objects, starts, lengths, strict=True)
+        for record, start, length, detection in zip(kept.objects, starts, lengths, detections, strict=True)
     }
     shots = [
         [_draw_shots(objects, fold, config.shots, rng) for fold in range(config.folds)]

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from astroreel.images.psf import Family
+from astroreel.images.profiles import Family
 from astroreel.sequences.record import SequenceSet
 from astroreel.sequences.simulate import SimulationConfig, simulate
 from astroreel.survey.forecast import generate_conditions, perturb
@@ -31,8 +31,10 @@ class SurrogateConfig(BaseModel):
         Classes that there are labelled objects of; HiTS has the same four.
     seed
         Seed of the surrogate.
-    psf_family, noise_correlation
+    psf_family
         As in the simulation's parameters.
+    resampled
+        Share of the objects whose frames are resampled to a common grid.
     seeing_factor, sky_factor, zp_shift
         What the conditions are multiplied by and shifted by [mag].
     """
@@ -44,7 +46,7 @@ class SurrogateConfig(BaseModel):
     classes: tuple[str, ...] = ("supernova", "rr_lyrae", "eclipsing_binary", "non_variable")
     seed: int = Field(7, ge=0)
     psf_family: Family = "double_gaussian"
-    noise_correlation: float = Field(0.1, ge=0, le=0.25)
+    resampled: float = Field(1.0, ge=0, le=1)
     seeing_factor: float = Field(1.1, gt=0)
     sky_factor: float = Field(1.2, gt=0)
     zp_shift: float = Field(-0.1, ge=-3, le=3)
@@ -62,14 +64,13 @@ def simulate_surrogate(
         sky_factor=config.sky_factor,
         zp_shift=config.zp_shift,
     )
-    images = SimulationConfig(psf_family=config.psf_family, noise_correlation=config.noise_correlation)
+    artefacts = survey.artefacts.model_copy(update={"resampled": config.resampled})
     sequences = simulate(
-        survey,
+        survey.model_copy(update={"artefacts": artefacts}),
         conditions,
         config.n,
         "target",
-        images,
-        rng,
+        SimulationConfig(seed=config.seed, psf_family=config.psf_family),
         classes=config.classes,
         windowed=False,
         progress=progress,

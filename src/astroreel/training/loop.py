@@ -5,18 +5,17 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
-from itertools import count
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from astroreel.models.interface import SequenceNetwork
 from astroreel.sequences.prepare import Prepared
-from astroreel.sequences.record import STAMP_SIZE
 from astroreel.training.checkpoint import (
     load_checkpoint,
     optimiser_tensors,
@@ -30,6 +29,16 @@ from astroreel.training.validation import validate
 
 #: Told how much is done, and of how much.
 Progress = Callable[[int, int], None]
+
+
+class TrainingSet(Protocol):
+    """What a network is trained on: labelled sequences, stored or simulated on the way."""
+
+    def batches(self, size: int, seed: int, first: int = 0) -> Generator[Prepared]:
+        """Batch number ``first`` and all that follow, without end; a number always means the same batch."""
+
+    def fingerprint(self) -> str:
+        """A digest that tells two sets apart."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +94,7 @@ class TrainingResult:
 
 def train(
     network: SequenceNetwork,
-    train_set: Prepared,
+    train_set: TrainingSet,
     valid_set: Prepared,
     config: TrainingConfig,
     reporter: Reporter,
@@ -123,37 +132,37 @@ def train(
     run.resume()
     for look in run.history:  # the record of the interrupted run may be gone
         reporter.metrics(look.figures, step=look.iteration)
-    batches = iterate_batches(len(train_set), config.batch_size, config.seed, run.done)
-    losses: list[float] = []
-    began = time.perf_counter()
-    for iteration, members in zip(range(run.done, config.iterations), batches, strict=False):
-        losses.append(run.step(train_set.select(members), iteration))
-        done = iteration + 1
-        if progress is not None:
-            progress(done, config.iterations)
-        if done % config.validate_every == 0 or done == config.iterations:
-            speed = len(losses) * len(members) / (time.perf_counter() - began)
-            look = run.look(valid_set, done, float(np.mean(losses)))
-            reporter.metrics({**look.figures, "sequences_per_s": speed}, step=done)
-            losses.clear()
-            began = time.perf_counter()
+    with closing(train_set.batches(config.batch_size, config.seed, run.done)) as batches:
+        _iterate(run, batches, valid_set, reporter, progress)
     network.load_state_dict(run.best_weights)
     network.eval()
     return TrainingResult(tuple(run.history))
 
 
-def iterate_batches(n: int, size: int, seed: int, first: int = 0) -> Iterator[NDArray[np.int64]]:
-    """Indices of the objects of batch number ``first`` and of all that follow.
-
-    Every object comes once in a pass, in an order of its own for each pass; what is left of a pass
-    after its last whole batch is passed over.
-    """
-    size = min(size, n)
-    for number in count(first):
-        turn, place = divmod(number, n // size)
-        if number == first or place == 0:
-            order = np.random.default_rng((seed, turn)).permutation(n)
-        yield order[place * size : (place + 1) * size]
+def _iterate(
+    run: _Run,
+    batches: Iterator[Prepared],
+    valid_set: Prepared,
+    reporter: Reporter,
+    progress: Progress | None,
+) -> None:
+    """Take the iterations that are left."""
+    config = run.stepper.config
+    losses: list[float] = []
+    seen, began = 0, time.perf_counter()
+    # The range comes first: at its end no further batch is made.
+    for iteration, batch in zip(range(run.done, config.iterations), batches, strict=False):
+        losses.append(run.step(batch, iteration))
+        seen += len(batch)
+        done = iteration + 1
+        if progress is not None:
+            progress(done, config.iterations)
+        if done % config.validate_every == 0 or done == config.iterations:
+            speed = seen / (time.perf_counter() - began)
+            look = run.look(valid_set, done, float(np.mean(losses)))
+            reporter.metrics({**look.figures, "sequences_per_s": speed}, step=done)
+            losses.clear()
+            seen, began = 0, time.perf_counter()
 
 
 class _Run:
@@ -229,17 +238,12 @@ class _Run:
 
 
 def _identity(
-    network: SequenceNetwork, train_set: Prepared, valid_set: Prepared, config: TrainingConfig
+    network: SequenceNetwork, train_set: TrainingSet, valid_set: Prepared, config: TrainingConfig
 ) -> str:
-    """A digest of what decides a run's outcome: two runs of one identity end with the same weights.
-
-    Of the stamps the middle pixels are enough to tell two data sets apart.
-    """
+    """A digest of what decides a run's outcome: two runs of one identity end with the same weights."""
     digest = hashlib.sha256(f"{config.model_dump_json()}{network.config.model_dump_json()}".encode())
     for tensor in network.state_dict().values():
         digest.update(tensor.cpu().contiguous().numpy().tobytes())
-    middle = STAMP_SIZE // 2
     for data in (train_set, valid_set):
-        for array in (data.labels, data.times, data.conditions, data.mask, data.stamps[..., middle, middle]):
-            digest.update(np.ascontiguousarray(array).tobytes())
+        digest.update(data.fingerprint().encode())
     return digest.hexdigest()
