@@ -48,6 +48,16 @@ class FeatureSet:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def select(self, which: NDArray[np.int64] | NDArray[np.bool_]) -> FeatureSet:
+        """The objects named by indices or by a boolean mask, in that order."""
+        return FeatureSet(
+            self.names[which], self.labels[which], self.curves.select(which), self.features[which]
+        )
+
+    def first(self, count: int) -> FeatureSet:
+        """What was known after the first ``count`` samples."""
+        return FeatureSet(self.names, self.labels, self.curves.first(count), self.features[:, :count])
+
     def indices(self, names: list[str]) -> NDArray[np.int64]:
         """Where the objects of these names stand."""
         place = {str(name): index for index, name in enumerate(self.names)}
