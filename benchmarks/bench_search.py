@@ -25,8 +25,9 @@ from astroreel.classes import CLASSES
 from astroreel.sequences.prepare import Prepared
 from astroreel.training.config import SearchConfig, TrainingConfig
 from astroreel.training.reporter import NullReporter
-from astroreel.training.search import run_search, run_trial
+from astroreel.training.search import run_search
 from astroreel.training.space import suggest
+from astroreel.training.trial import run_trial
 
 TRIALS, ITERATIONS, LOOK, EPOCHS = 27, 54, 6, 6
 _HALF = 10

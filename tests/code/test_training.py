@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -16,14 +17,14 @@ from astroreel.errors import UserError
 from astroreel.models.inference import trim
 from astroreel.models.interface import SequenceNetwork
 from astroreel.models.networks import build
-from astroreel.sequences.prepare import Prepared
-from astroreel.training.augment import flip_and_turn
+from astroreel.sequences.prepare import Prepared, iterate_batches
+from astroreel.training.augment import disturb, flip_and_turn, mix
 from astroreel.training.calibrate import fit_temperature
 from astroreel.training.checkpoint import load_checkpoint
 from astroreel.training.config import FinetuneConfig, TrainingConfig
 from astroreel.training.device import choose_device
 from astroreel.training.finetune import finetune, join
-from astroreel.training.loop import TrainingResult, iterate_batches, train
+from astroreel.training.loop import TrainingResult, train
 from astroreel.training.reporter import NullReporter, SpoolReporter, read_spool
 from astroreel.training.step import Diverged, learning_rate
 from astroreel.training.validation import validate
@@ -155,6 +156,19 @@ def test_training_leaves_the_global_generator_alone(train_set, valid_set) -> Non
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.parametrize("name", ["thesis", "compact", "photometric", "attention"])
+def test_half_precision_trains_to_nearly_the_same_loss(train_set, valid_set, name: str) -> None:
+    small = {"filters": 4, "dense": 32, "units": 16, "dropout": 0.0} if name == "thesis" else {"dropout": 0.0}
+    losses = []
+    for precision in ("float32", "bfloat16"):
+        config = CONFIG.model_copy(update={"precision": precision, "iterations": 20})
+        network = build({"name": name, **small}, 1)
+        losses.append(train(network, train_set, valid_set, config, NullReporter()).history[-1].valid_loss)
+        assert all(weight.dtype == torch.float32 for weight in network.parameters())
+    assert losses[1] == pytest.approx(losses[0], abs=0.1)
+    assert losses[1] != losses[0], "half precision was used"
+
+
 def test_another_seed_is_another_run(train_set, valid_set) -> None:
     results = [
         train(
@@ -224,6 +238,38 @@ def test_flips_and_turns_reach_all_eight_positions_and_keep_the_batch_together()
         counts += [torch.equal(moved, position.expand(2, 3, 21, 21)) for position in positions]
     assert counts.sum() == 160
     assert counts.min() > 5
+
+
+def test_mixed_reels_keep_their_light_and_tell_what_they_are_made_of() -> None:
+    batch = blobs(16, seed=4)
+    stamps, mask, labels = (torch.from_numpy(a) for a in (batch.stamps, batch.mask, batch.labels))
+    mixed, shares = mix(stamps, mask, labels, 0.5, torch.Generator().manual_seed(3))
+    torch.testing.assert_close(shares.sum(dim=-1), torch.ones(mask.shape))
+    torch.testing.assert_close(mixed.sum(dim=0)[0], stamps.sum(dim=0)[0], atol=1e-2, rtol=1e-4)
+    own = shares.gather(2, labels[:, None, None].expand(*mask.shape, 1))[..., 0]
+    assert (own < 1).any(), "some are mixed"
+    lonely = mask & (mask.sum(dim=0) == 1)
+    torch.testing.assert_close(mixed[lonely], stamps[lonely])
+
+
+def test_disturbed_conditions_scatter_by_the_share_that_is_asked_for() -> None:
+    generator = torch.Generator().manual_seed(1)
+    conditions = torch.randn(64, 8, 4, generator=generator) * torch.tensor([1.0, 0.3, 0.2, 0.6])
+    mask = torch.ones(64, 8, dtype=torch.bool)
+    scatter = (disturb(conditions, mask, 0.5, generator) - conditions).flatten(0, 1).std(dim=0)
+    torch.testing.assert_close(scatter, 0.5 * conditions.flatten(0, 1).std(dim=0), rtol=0.1, atol=0)
+
+
+@pytest.mark.parametrize("option", [{"mixup": 0.4}, {"condition_noise": 0.2}])
+def test_augmented_training_still_learns(train_set, valid_set, option: dict[str, float]) -> None:
+    rng = np.random.default_rng(1)
+    scatter = rng.normal(0, 0.3, train_set.conditions.shape).astype(np.float32)
+    train_set = replace(train_set, conditions=train_set.conditions + scatter)
+    plain = train(build({"name": "compact"}, 1), train_set, valid_set, CONFIG, NullReporter())
+    config = CONFIG.model_copy(update=option)
+    augmented = train(build({"name": "compact"}, 1), train_set, valid_set, config, NullReporter())
+    assert augmented.best_loss < math.log(7) - 0.1
+    assert augmented.best_loss != plain.best_loss
 
 
 def test_the_learning_rate_rises_and_falls_as_scheduled() -> None:

@@ -34,6 +34,8 @@ ARCHITECTURE = "architecture.json"
 PREPARATION = "preparation.json"
 CALIBRATION = "calibration.json"
 _FILES = (ARCHITECTURE, CALIBRATION, PREPARATION, WEIGHTS)
+#: All that is in a bundle's folder.
+FILES = (*_FILES, MANIFEST)
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ def _check_manifest(path: Path, manifest: Any) -> None:
     if set(manifest["files"]) != set(_FILES):
         raise UserError(f"{path / MANIFEST}: names {sorted(manifest['files'])}: expected {list(_FILES)}")
     for file in sorted(path.iterdir()):
-        if file.name not in (*_FILES, MANIFEST):
+        if file.name not in FILES:
             raise UserError(f"{file}: unknown file: a bundle holds only what its manifest names")
 
 

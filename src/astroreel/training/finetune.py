@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from astroreel.errors import UserError
 from astroreel.models.interface import SequenceNetwork
-from astroreel.sequences.prepare import Prepared
+from astroreel.sequences.prepare import Prepared, PreparedSet
 from astroreel.training.config import FinetuneConfig, TrainingConfig
 from astroreel.training.loop import Progress
 from astroreel.training.reporter import Reporter
@@ -23,7 +23,7 @@ from astroreel.training.step import Stepper
 def finetune(
     network: SequenceNetwork,
     real: Prepared,
-    simulated: Prepared,
+    simulated: PreparedSet,
     config: FinetuneConfig,
     seed: int,
     reporter: Reporter,
@@ -107,7 +107,7 @@ def _pad(array: NDArray[np.generic], longest: int) -> NDArray[np.generic]:
     return np.pad(array, width)
 
 
-def _class_balanced(prepared: Prepared, name: str) -> NDArray[np.float64]:
+def _class_balanced(prepared: PreparedSet, name: str) -> NDArray[np.float64]:
     """The chance of each object, (N,), that makes all classes present equally likely."""
     labelled = prepared.labels >= 0
     if not labelled.any():

@@ -1,4 +1,4 @@
-"""Search for a network and its learning rate: what a trial is, and how the best is chosen.
+"""Search for a network and its learning rate: which trials are run, and how the best is chosen.
 
 Two back ends run the same trials: Optuna alone, in this process, and Ray Tune with Optuna's sampler,
 over as many CPUs and GPUs as a cluster has. Both keep their trials in an Optuna journal
@@ -11,31 +11,19 @@ came as far (asynchronous successive halving; Li et al. 2018, arXiv:1810.05934).
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
-import torch
 from optuna.trial import TrialState
 
 from astroreel.errors import UserError
-from astroreel.models.inference import tensors
-from astroreel.models.interface import SequenceNetwork
-from astroreel.models.networks import build
-from astroreel.sequences.prepare import Prepared
+from astroreel.sequences.prepare import Prepared, PreparedSet
 from astroreel.training.config import SearchConfig
-from astroreel.training.loop import Progress, train
+from astroreel.training.loop import Progress
 from astroreel.training.reporter import Reporter
-from astroreel.training.space import chosen_network
-from astroreel.training.step import Diverged
 from astroreel.training.study import ended, open_study
-
-#: Alerts over which the time of one is taken.
-_TIMED_ALERTS = 64
 
 
 @dataclass(frozen=True)
@@ -90,7 +78,7 @@ class SearchResult:
 
 def run_search(
     config: SearchConfig,
-    train_set: Prepared,
+    train_set: PreparedSet,
     valid_set: Prepared,
     reporter: Reporter,
     storage: Path,
@@ -118,40 +106,6 @@ def run_search(
             f"{config.training.learning_rate}, or search.trials higher"
         )
     return SearchResult(converged)
-
-
-def run_trial(
-    values: Mapping[str, Any],
-    train_set: Prepared,
-    valid_set: Prepared,
-    config: SearchConfig,
-    reporter: Reporter,
-) -> tuple[float, ...]:
-    """Train what a trial's values mean, for its objectives; the loss is infinite where it diverges.
-
-    An exception of the reporter ends it before its time.
-    """
-    training = config.training.model_copy(update={"learning_rate": values["learning_rate"]})
-    network = build(chosen_network(values), training.seed)
-    try:
-        loss = train(network, train_set, valid_set, training, reporter).best_loss
-    except Diverged:
-        loss = math.inf
-    return (loss, milliseconds_per_alert(network, valid_set)) if "latency" in config.objectives else (loss,)
-
-
-@torch.inference_mode()
-def milliseconds_per_alert(network: SequenceNetwork, prepared: Prepared) -> float:
-    """Median time in which a processor takes one more frame of one object [ms]."""
-    network = network.to("cpu").eval()
-    frame = tensors(prepared.select(np.zeros(1, np.int64)), torch.device("cpu"))
-    stamp, when, conditions = (array[:, 0] for array in frame[:3])
-    state, taken = network.initial_state(1), []
-    for _ in range(_TIMED_ALERTS):
-        began = time.perf_counter()
-        _, state = network.step(stamp, when, conditions, state)
-        taken.append(time.perf_counter() - began)
-    return 1e3 * float(np.median(taken))
 
 
 def _trial(frozen: optuna.trial.FrozenTrial) -> Trial:

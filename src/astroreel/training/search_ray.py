@@ -1,6 +1,6 @@
 """The Ray back end of the search: Ray Tune places the trials, Optuna's sampler proposes them.
 
-The only file that imports Ray. Trials tell the driver what happens, and it alone writes run records.
+Trials tell the driver what happens, and it alone writes run records.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import math
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,13 +20,13 @@ from ray import tune
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search.optuna import OptunaSearch
 
-from astroreel.sequences.prepare import Prepared
+from astroreel.sequences.prepare import Prepared, PreparedSet
 from astroreel.training.config import SearchConfig
 from astroreel.training.loop import Progress
 from astroreel.training.reporter import NullReporter, Reporter
-from astroreel.training.search import run_trial
 from astroreel.training.space import suggest
 from astroreel.training.study import REDUCTION, STUDY, ended, minutes_spent, open_journal, sampler
+from astroreel.training.trial import run_trial
 
 _LOSS = "loss"
 _LATENCY = "latency"
@@ -42,7 +41,7 @@ _LOST_NODES = 3
 def search_ray(
     study: optuna.Study,
     config: SearchConfig,
-    train_set: Prepared,
+    train_set: PreparedSet,
     valid_set: Prepared,
     reporter: Reporter,
     storage: Path,
@@ -93,7 +92,7 @@ def search_ray(
         raise results.errors[0]
 
 
-def _trial(values: dict[str, Any], train_set: Prepared, valid_set: Prepared, config: SearchConfig) -> None:
+def _trial(values: dict[str, Any], train_set: PreparedSet, valid_set: Prepared, config: SearchConfig) -> None:
     torch.set_num_threads(max(int(config.cpus), 1))
     loss, *more = run_trial(values, train_set, valid_set, config, _ToDriver())
     latency = more[0] if more else math.nan
@@ -164,7 +163,7 @@ class _Recorder(tune.Callback):
 
 
 @contextmanager
-def _connected(config: SearchConfig, *data: Prepared) -> Iterator[None]:
+def _connected(config: SearchConfig, *data: PreparedSet) -> Iterator[None]:
     """A connection to Ray: the one there is, or else one to the cluster that is named, or one started."""
     if ray.is_initialized():
         yield
@@ -172,9 +171,8 @@ def _connected(config: SearchConfig, *data: Prepared) -> Iterator[None]:
     if config.address is not None:
         ray.init(address=config.address, log_to_driver=False)
     else:
-        size = sum(getattr(part, field.name).nbytes for part in data for field in fields(part))
-        room = max(_LEAST_OBJECT_STORE, 2 * size)
-        ray.init(include_dashboard=False, log_to_driver=False, object_store_memory=room)
+        room = max(_LEAST_OBJECT_STORE, 2 * sum(part.nbytes for part in data))
+        ray.init("local", include_dashboard=False, log_to_driver=False, object_store_memory=room)
     try:
         yield
     finally:

@@ -10,19 +10,19 @@ from pathlib import Path
 import optuna
 from optuna.trial import TrialState
 
-from astroreel.sequences.prepare import Prepared
+from astroreel.sequences.prepare import Prepared, PreparedSet
 from astroreel.training.config import SearchConfig
 from astroreel.training.loop import Progress
 from astroreel.training.reporter import NullReporter, Reporter
-from astroreel.training.search import run_trial
 from astroreel.training.space import suggest
 from astroreel.training.study import ended, minutes_spent, sampler
+from astroreel.training.trial import run_trial
 
 
 def search_serial(
     study: optuna.Study,
     config: SearchConfig,
-    train_set: Prepared,
+    train_set: PreparedSet,
     valid_set: Prepared,
     reporter: Reporter,
     storage: Path,
@@ -47,7 +47,7 @@ def _run(
     study: optuna.Study,
     trial: optuna.Trial,
     config: SearchConfig,
-    train_set: Prepared,
+    train_set: PreparedSet,
     valid_set: Prepared,
     child: Reporter,
 ) -> dict[str, float]:
