@@ -3,7 +3,7 @@
 import numpy as np
 
 from astroreel.classes import CLASSES, class_indices
-from astroreel.evaluation.predictions import Predictions
+from astroreel.evaluation.predictions import Objects, Predictions
 
 DRAWS, FOLDS = 3, 2
 BASELINES = ("few_real_forest", "two_numbers", "magnitude", "epoch_count", "cadence")
@@ -17,10 +17,12 @@ SKILLS = {
 
 
 def make_objects(counts, rng, fields=8):
-    """Names, fields and labels (class indices) of ``counts`` objects a class."""
+    """``counts`` objects a class; every supernova is detected at its sixth sample."""
     labels = np.repeat(class_indices(list(counts)), list(counts.values()))
     names = np.array([f"object{i:05d}" for i in range(len(labels))])
-    return names, rng.integers(fields, size=len(labels)).astype(str), labels
+    lengths = 6 + np.arange(len(labels)) % 20
+    detections = np.where(labels == CLASSES.index("supernova"), 5, -1)
+    return Objects(names, rng.integers(fields, size=len(labels)).astype(str), labels, lengths, detections)
 
 
 def make_probabilities(labels, skill, rng):
@@ -54,21 +56,10 @@ def make_predictions(seed=0, target_domain="real", real_counts=REAL_COUNTS, simu
 
 
 def _fold(objects, fold):
-    names, fields, labels = objects
-    member = np.ones(len(names), bool) if fold is None else fields.astype(int) % FOLDS == fold
-    return names[member], fields[member], labels[member]
+    member = np.ones(len(objects), bool) if fold is None else objects.fields.astype(int) % FOLDS == fold
+    return objects.select(np.flatnonzero(member))
 
 
 def _predict(objects, domain, model, stage, skill, rng, draw, fold):
-    names, fields, labels = objects
-    return Predictions(
-        model=model,
-        stage=stage,
-        domain=domain,
-        probabilities=make_probabilities(labels, skill, rng),
-        names=names,
-        fields=fields,
-        labels=labels,
-        draw=draw,
-        fold=fold,
-    )
+    probabilities = make_probabilities(objects.labels, skill, rng)
+    return Predictions(model, stage, domain, objects, probabilities, draw, fold)

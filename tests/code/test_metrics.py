@@ -17,6 +17,7 @@ from sklearn.metrics import (
 
 from astroreel.classes import CLASSES
 from astroreel.evaluation.bootstrap import Resampling, difference, measure
+from astroreel.evaluation.calibration import calibration, calibration_error
 from astroreel.evaluation.estimate import Estimate, wilson, wilson_mean
 from astroreel.evaluation.metrics import (
     ClassMeans,
@@ -28,7 +29,7 @@ from astroreel.evaluation.metrics import (
     log_losses,
     mean_recall,
 )
-from astroreel.evaluation.predictions import Predictions
+from astroreel.evaluation.predictions import Objects, Predictions
 from astroreel.evaluation.protocol import EvaluationConfig, evaluate
 from astroreel.evaluation.results import (
     flat_values,
@@ -37,6 +38,7 @@ from astroreel.evaluation.results import (
     save_evaluation,
 )
 from astroreel.files import write_json
+from astroreel.sequences.record import SequenceSet
 from tests.code.synthetic_predictions import (
     BASELINES,
     DRAWS,
@@ -47,7 +49,10 @@ from tests.code.synthetic_predictions import (
 )
 
 PARAMETERS = EvaluationConfig(seed=1, resamples=200)
-LEAVES = {"accuracy_22", "mean_recall_22", "recall_22", "recall_5", "log_loss", "brier"}
+LEAVES = {"accuracy_22", "mean_recall_22", "recall_22", "recall_5", "log_loss", "brier"} | {
+    "calibration_error",
+    "supernova_recall_since_detection",
+}
 
 
 @pytest.fixture(scope="module")
@@ -241,7 +246,11 @@ def test_metrics_are_nested_by_domain_model_and_stage(evaluation):
             assert set(metrics[domain][model]["zero_shot"]) == LEAVES
             assert set(metrics[domain][model]["fine_tuned"]) == LEAVES | {"gain"}
         for stage in ("zero_shot", "fine_tuned"):
-            assert set(metrics[domain]["difference"][stage]) == {"accuracy_22", "mean_recall_22"}
+            assert set(metrics[domain]["difference"][stage]) == {
+                "accuracy_22",
+                "mean_recall_22",
+                "supernova_recall_since_detection",
+            }
     for baseline in BASELINES:
         assert set(metrics["real"][baseline]) == {"fine_tuned"}
         assert set(metrics["real"][baseline]["fine_tuned"]) == LEAVES | {"rcnn_lead"}
@@ -270,6 +279,11 @@ def test_differences_are_those_of_the_values(evaluation):
     assert lead == near(rcnn - value("forest", "fine_tuned"))
     gain = real["rcnn"]["fine_tuned"]["gain"]["mean_recall_22"]["value"]
     assert gain == near(rcnn - value("rcnn", "zero_shot"))
+    at_detection = [
+        real[model]["fine_tuned"]["supernova_recall_since_detection"]["0"]["value"]
+        for model in ("rcnn", "forest", "difference")
+    ]
+    assert at_detection[2] == near(at_detection[0] - at_detection[1])
     over = real["magnitude"]["fine_tuned"]["rcnn_lead"]["mean_recall_22"]["value"]
     assert over == near(rcnn - value("magnitude", "fine_tuned"))
 
@@ -282,7 +296,7 @@ def test_recall_is_given_for_the_classes_that_occur_with_their_number_of_objects
 
 def test_the_early_recall_is_that_after_five_samples(evaluation):
     parts = {p.stage: p for p in make_predictions() if (p.domain, p.model) == ("real", "rcnn")}
-    truth = parts["zero_shot"].labels
+    truth = parts["zero_shot"].objects.labels
     after_five = parts["zero_shot"].probabilities[:, 4].argmax(axis=-1)
     recalls = evaluation.metrics["real"]["rcnn"]["zero_shot"]["recall_5"]
     assert set(recalls) == set(REAL_COUNTS)
@@ -297,7 +311,7 @@ def test_values_are_those_of_the_joined_folds(evaluation):
         for p in make_predictions()
         if (p.domain, p.model, p.stage, p.draw) == ("real", "rcnn", "fine_tuned", 1)
     ]
-    labels = np.concatenate([p.labels for p in parts])
+    labels = np.concatenate([p.objects.labels for p in parts])
     predicted = np.concatenate([p.probabilities for p in parts]).argmax(axis=-1)
     of_draw = mean_recall(labels, predicted)[-1]
     leaf = evaluation.metrics["real"]["rcnn"]["fine_tuned"]["mean_recall_22"]
@@ -310,6 +324,16 @@ def test_recall_rises_with_the_number_of_samples_and_ends_at_the_leaf(evaluation
     assert curve.estimates[-1].value > curve.estimates[0].value + 0.2
     leaf = evaluation.metrics["real"]["rcnn"]["fine_tuned"]["mean_recall_22"]
     assert curve.estimates[-1].to_json() == leaf
+
+
+def test_the_curve_of_a_class_passes_through_its_leaves(evaluation):
+    for model in ("rcnn", "forest"):
+        leaves = evaluation.metrics["real"][model]["fine_tuned"]
+        for label in REAL_COUNTS:
+            curves = evaluation.select_curves("real", f"recall_{label}", "fine_tuned")
+            (curve,) = [one for one in curves if one.model == model]
+            assert curve.estimates[4].to_json() == leaves["recall_5"][label]
+            assert curve.estimates[21].to_json() == leaves["recall_22"][label]
 
 
 def test_a_confusion_matrix_has_the_objects_of_each_class_in_its_row(evaluation):
@@ -359,30 +383,23 @@ def test_flat_values_name_a_leaf_by_its_path(evaluation):
     assert flat["real/rcnn/zero_shot/mean_recall_22"] == leaf["value"]
 
 
-def test_predictions_come_from_a_sequence_set(make_sequence):
-    from astroreel.sequences.record import SequenceSet
-
+def test_objects_come_from_a_sequence_set(make_sequence):
     sequences = SequenceSet.from_sequences([make_sequence(6, seed=1), make_sequence(9, seed=2)])
-    rows = np.full((15, 7), 1 / 7)
-    made = Predictions.of(sequences, rows, model="rcnn", stage="zero_shot", domain="real")
-    assert made.probabilities.shape == (2, 22, 7)
-    assert made.labels.tolist() == [CLASSES.index("rr_lyrae")] * 2
-    assert made.names.tolist() == ["object-1", "object-2"]
+    objects = Objects.of(sequences, np.array([-1, 3]))
+    assert objects.labels.tolist() == [CLASSES.index("rr_lyrae")] * 2
+    assert objects.names.tolist() == ["object-1", "object-2"]
+    assert objects.lengths.tolist() == [6, 9]
+    assert objects.select(np.array([1])).detections.tolist() == [3]
 
 
-def one_prediction(objects, **changes):
-    names, fields, labels = objects
-    given = {"model": "rcnn", "stage": "zero_shot", "domain": "real", "draw": 0} | changes
-    rng = np.random.default_rng(0)
-    return Predictions(
-        probabilities=make_probabilities(labels, 1.0, rng), names=names, fields=fields, labels=labels, **given
-    )
+def one_prediction(objects, model="rcnn", fold=None):
+    probabilities = make_probabilities(objects.labels, 1.0, np.random.default_rng(0))
+    return Predictions(model, "zero_shot", "real", objects, probabilities, 0, fold)
 
 
 def test_an_object_that_a_model_was_not_tested_on_is_refused():
     objects = make_objects({"supernova": 5, "galaxy": 5}, np.random.default_rng(0))
-    fewer = tuple(part[:-1] for part in objects)
-    predictions = [one_prediction(objects), one_prediction(fewer, model="forest")]
+    predictions = [one_prediction(objects), one_prediction(objects.select(np.arange(9)), model="forest")]
     with pytest.raises(ValueError, match="every object must be tested once"):
         evaluate(predictions, "hits", PARAMETERS)
 
@@ -394,10 +411,101 @@ def test_an_object_tested_twice_in_a_draw_is_refused():
 
 
 def test_an_unlabelled_object_is_refused():
-    names, fields, labels = make_objects({"supernova": 2}, np.random.default_rng(0))
-    labels[1] = -1
+    objects = make_objects({"supernova": 2}, np.random.default_rng(0))
+    objects.labels[1] = -1
     with pytest.raises(ValueError, match="object00001 has no label"):
-        evaluate([one_prediction((names, fields, labels))], "hits", PARAMETERS)
+        evaluate([one_prediction(objects)], "hits", PARAMETERS)
+
+
+def test_without_objects_of_the_target_there_are_only_simulated_figures():
+    simulated = [one for one in make_predictions() if one.domain == "simulated" and one.stage == "zero_shot"]
+    evaluation = evaluate(simulated, "lsst", PARAMETERS)
+    assert set(evaluation.metrics) == {"target", "simulated"}
+    assert not evaluation.labelled
+    assert evaluation.target_classes == ()
+
+
+# --- supernovae since their detection ------------------------------------------------------------
+
+
+def test_supernovae_are_scored_at_the_sample_of_their_detection_and_on_while_they_last():
+    objects = make_objects({"supernova": 13, "galaxy": 4}, np.random.default_rng(0))
+    objects.lengths[:13] = [6, 6, 7, 8, 9, 22, 30, 30, 8, 8, 8, 8, 30]
+    objects.detections[:13] = [4, 5, 2, 4, 4, 5, 5, -1, 5, 5, 5, 5, 21]
+    probabilities = np.zeros((17, 22, 7))
+    probabilities[..., 1] = 0.5
+    for row, detection in enumerate(objects.detections[:13]):
+        if detection >= 0:
+            probabilities[row, detection + 1 :, 0] = 1.0  # right from one epoch after the detection on
+    made = Predictions("rcnn", "zero_shot", "real", objects, probabilities)
+    leaves = evaluate([made], "hits", PARAMETERS).metrics["real"]["rcnn"]["zero_shot"]
+    since = leaves["supernova_recall_since_detection"]
+    assert {epoch: (leaf["value"], leaf["n"]) for epoch, leaf in since.items()} == {
+        "0": (0.0, 12),
+        "1": (1.0, 10),
+    }
+
+
+def test_the_figure_of_supernovae_starts_at_the_leaf_of_their_detection(evaluation):
+    for curve in evaluation.select_curves("real", "supernova_recall_since_detection"):
+        leaf = evaluation.metrics["real"][curve.model][curve.stage]["supernova_recall_since_detection"]["0"]
+        assert curve.estimates[0].to_json() == leaf
+        assert leaf["n"] == REAL_COUNTS["supernova"]
+
+
+# --- calibration ---------------------------------------------------------------------------------
+
+
+def stated_and_so(n, stated, so, rng, labels=2):
+    """Labels and probabilities of a model that states ``stated`` and is right with chance ``so``, (n,)."""
+    truth = rng.integers(labels, size=n)
+    said = np.where(rng.random(n) < so, truth, (truth + 1) % labels)
+    probabilities = np.zeros((n, 7))
+    probabilities[np.arange(n), said] = stated
+    probabilities[np.arange(n), (said + 1) % labels] = 1 - stated
+    return truth, probabilities
+
+
+def test_the_calibration_error_is_how_far_stated_and_actual_shares_are_apart():
+    rng = np.random.default_rng(0)
+    stated = rng.uniform(0.7, 1.0, 20_000)
+    for gap in (0.0, 0.1, 0.2):
+        found = calibration_error(*stated_and_so(20_000, stated, stated - gap, rng))
+        assert found == pytest.approx(gap, abs=0.012)
+
+
+def test_the_calibration_error_of_few_objects_is_right_in_the_mean_of_its_square():
+    rng = np.random.default_rng(1)
+    squares, raw = [], []
+    for _ in range(400):
+        stated = rng.uniform(0.6, 1.0, 60)
+        labels, final = stated_and_so(60, stated, stated - 0.15, rng)
+        resampling = Resampling(np.arange(60), 100, rng)
+        squares.append(calibration(labels, final[None], resampling).error.value ** 2)
+        raw.append(calibration_error(labels, final) ** 2)
+    assert squares == pytest.approx(raw)
+    assert np.mean(squares) == pytest.approx(0.15**2, abs=0.006)
+
+
+def test_the_interval_of_the_calibration_error_covers_the_truth():
+    rng = np.random.default_rng(2)
+    covered = 0
+    for _ in range(100):
+        stated = rng.uniform(0.6, 1.0, 200)
+        labels, final = stated_and_so(200, stated, stated - 0.15, rng)
+        error = calibration(labels, final[None], Resampling(np.arange(200), 300, rng)).error
+        assert error.low <= error.value <= error.high
+        covered += error.low <= 0.15 <= error.high
+    assert 85 <= covered <= 100
+
+
+def test_a_reliability_diagram_has_the_shares_of_its_bins(evaluation):
+    for one in evaluation.reliabilities:
+        assert len(one.shares) == len(one.confidence) <= 10
+        assert np.all(np.diff(one.confidence) > 0)
+        assert all(0 <= share.low <= share.value <= share.high <= 1 for share in one.shares)
+        leaf = evaluation.metrics[one.domain][one.model][one.stage]["calibration_error"]
+        assert one.error.to_json() == leaf
 
 
 @settings(max_examples=20, deadline=None)

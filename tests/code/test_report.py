@@ -11,12 +11,26 @@ import pytest
 
 from astroreel.classes import CLASSES
 from astroreel.errors import UserError
-from astroreel.evaluation.figures import confusion_matrices, target_mean_recall, write_readme_figure
-from astroreel.evaluation.illustrations import LearningCurve, LightCurveExample, stamp_strips
+from astroreel.evaluation.figures import (
+    confusion_matrices,
+    since_detection,
+    target_mean_recall,
+    write_readme_figure,
+)
+from astroreel.evaluation.gallery import gallery, longest_of_each_class, write_gallery
+from astroreel.evaluation.illustrations import LearningCurve
+from astroreel.evaluation.names import class_name
+from astroreel.evaluation.page import render_page
+from astroreel.evaluation.populations import median_magnitudes
 from astroreel.evaluation.protocol import EvaluationConfig, evaluate
 from astroreel.evaluation.report import Exclusion, ReportData, describe, draw_figures, render_report
 from astroreel.evaluation.summary import comparisons, findings, not_claimed
+from astroreel.photometry.curves import LightCurves
+from astroreel.photometry.feature_set import FeatureSet
+from astroreel.sequences.prepare import Preparation
 from astroreel.sequences.record import SequenceSet
+from astroreel.survey.forecast import generate_conditions
+from astroreel.survey.survey import load_survey
 from tests.code.synthetic_predictions import SKILLS, make_predictions
 
 PARAMETERS = EvaluationConfig(seed=1, resamples=200)
@@ -51,6 +65,11 @@ def surrogate():
     return evaluate(make_predictions(target_domain="surrogate"), "surrogate", PARAMETERS)
 
 
+def make_conditions():
+    rng = np.random.default_rng(0)
+    return generate_conditions(load_survey("hits"), 3, rng)
+
+
 @pytest.fixture
 def make_data(make_sequence):
     """A function that fills every part of a report."""
@@ -72,9 +91,11 @@ def make_data(make_sequence):
                 for quantity in ("loss", "accuracy")
                 for name in ("training", "validation")
             ],
-            "light_curves": [LightCurveExample(label, steps, 100.0 * steps, np.ones(5)) for label in CLASSES],
-            "stamps": sequences,
-            "target_stamps": sequences,
+            "examples": sequences.select([0]),
+            "twins": (sequences.select([1]), sequences.select([1])),
+            "magnitudes": {name: dict.fromkeys(CLASSES, 18.0 + steps) for name in ("simulated", "real")},
+            "conditions": dict.fromkeys(("modelled", "real"), make_conditions()),
+            "benchmarks": {"images": {"measured": "2026-01-02", "machine": "a <box>", "figures": {"x": 2.5}}},
             "seconds": {"pretrain": 63.0, "split": 0.4},
         }
         return ReportData(**given | changes)
@@ -85,6 +106,13 @@ def make_data(make_sequence):
 def render(path, data):
     render_report(path, data)
     return path.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def page(hits, tmp_path_factory):
+    """The bare report of real data: numbers and text, and what the evaluation alone can draw."""
+    bare = ReportData(evaluation=hits, scale="smoke", parameters={}, provenance={"commit": "abc"})
+    return render(tmp_path_factory.mktemp("report") / "index.html", bare)
 
 
 def drawings_of(page):
@@ -100,8 +128,7 @@ def test_the_report_of_a_surrogate_says_so_before_anything_else(surrogate, make_
     assert "real objects" not in page
 
 
-def test_the_report_of_real_data_has_no_surrogate_banner(hits, make_data, tmp_path):
-    page = render(tmp_path / "index.html", make_data(hits))
+def test_the_report_of_real_data_has_no_surrogate_banner(page):
     assert "target: hits" in page
     assert 'role="alert"' not in page
     assert "surrogate" not in page
@@ -125,7 +152,7 @@ def test_the_report_shows_every_drawing_and_each_is_well_formed(hits, make_data,
     shown = drawings_of(render(tmp_path / "index.html", data))
     drawn = draw_figures(data).all()
     assert sorted(shown) == sorted(one.svg for one in drawn)
-    assert len({one.name for one in drawn}) == len(drawn) == 2 + 6 + 3 + 1
+    assert len({one.name for one in drawn}) == len(drawn) == 4 + 2 + 6 + 1 + 2 + 1 + 1
     for svg in shown:
         assert ET.fromstring(svg).tag.endswith("svg")
 
@@ -135,29 +162,24 @@ def test_the_report_is_the_same_bytes_each_time(hits, make_data, tmp_path):
     assert render(tmp_path / "a.html", data) == render(tmp_path / "b.html", data)
 
 
-def test_a_report_without_optional_parts_is_whole(hits, tmp_path):
-    bare = ReportData(evaluation=hits, scale="smoke", parameters={}, provenance={"commit": "abc"})
+def test_a_report_without_optional_parts_is_whole(page):
     outline = Outline()
-    outline.feed(render(tmp_path / "index.html", bare))
+    outline.feed(page)
     assert outline.open == []
 
 
-def test_text_from_outside_is_escaped(hits, make_data, tmp_path):
+def test_the_report_names_all_that_it_was_given_and_escapes_it(hits, make_data, tmp_path):
     page = render(tmp_path / "index.html", make_data(hits))
-    assert "SN&lt;1&gt;, SN2" in page
-    assert "SN<1>" not in page
-
-
-def test_the_report_names_parameters_provenance_times_and_exclusions(hits, make_data, tmp_path):
-    page = render(tmp_path / "index.html", make_data(hits))
+    assert "SN&lt;1&gt;, SN2" in page and "SN<1>" not in page
+    assert "a &lt;box&gt;" in page and "<td>2.5</td>" in page
     for text in ("finetune.draws", "0123456789abcdef", "1 min 03 s", "0.4 s", "2: never detected"):
         assert text in page
 
 
-def test_an_unwritable_folder_is_a_users_error(hits, make_data, tmp_path):
+def test_an_unwritable_folder_is_a_users_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write here"):
-        render_report(tmp_path / "file" / "index.html", make_data(hits))
+        render_page(tmp_path / "file" / "index.html", "gallery.html", survey="", objects=0, drawings=[])
 
 
 def test_the_numbers_of_the_cards_are_those_of_the_metrics(hits):
@@ -210,6 +232,13 @@ def test_the_summary_says_how_many_supernovae_are_called_so_before_their_light(h
             assert f"{100 * leaf['value']:.1f} %" in sentence
 
 
+def test_the_summary_says_how_many_supernovae_are_called_so_at_their_detection(hits):
+    (sentence,) = [text for text in findings(hits) if text.startswith("At its first detection a real")]
+    for model in ("rcnn", "forest"):
+        leaf = hits.metrics["real"][model]["fine_tuned"]["supernova_recall_since_detection"]["0"]
+        assert f"{100 * leaf['value']:.1f} %" in sentence
+
+
 def test_only_hits_has_had_its_stars_in_the_simulators_scatter(hits, surrogate):
     assert any("not wholly blind" in text for text in not_claimed(hits, "default"))
     assert not any("HiTS" in text for text in not_claimed(surrogate, "default"))
@@ -222,6 +251,17 @@ def test_what_is_not_claimed_names_the_features_that_the_forest_lacks(hits):
 def test_what_is_not_claimed_names_the_classes_without_real_sequences(hits, surrogate):
     assert any("cepheid, galaxy and asteroid" in text for text in not_claimed(hits, "default"))
     assert any("Nothing is said of any real sky" in text for text in not_claimed(surrogate, "default"))
+
+
+@pytest.mark.parametrize(("length", "told"), [(7, True), (9, False)])
+def test_that_simulated_supernovae_end_soon_is_said_where_most_do(length, told):
+    predictions = make_predictions()
+    for one in predictions:
+        one.objects.lengths[:] = length  # all are detected at their sixth sample
+    texts = not_claimed(evaluate(predictions, "hits", PARAMETERS), "default")
+    assert (
+        any(text.startswith("100 % of the simulated supernovae hold at most two") for text in texts) is told
+    )
 
 
 def test_only_a_smaller_scale_is_set_apart_from_the_thesis(hits):
@@ -240,6 +280,31 @@ def test_a_data_table_counts_objects_fields_and_epochs(make_sequence):
     assert table.objects == 2
 
 
+def test_a_survey_without_labels_says_so_before_anything_else(make_data, tmp_path):
+    simulated = [one for one in make_predictions() if one.domain == "simulated" and one.stage == "zero_shot"]
+    evaluation = evaluate(simulated, "lsst", PARAMETERS)
+    page = render(tmp_path / "index.html", make_data(evaluation, twins=None, conditions={}, magnitudes={}))
+    assert "no real labels yet" in page[: page.index("In short</h2>")]
+    assert "real objects" not in page
+    assert "Compare the thesis" in page  # the simulated confusion matrices
+    assert any("Nothing is said of the real sky" in text for text in not_claimed(evaluation, "smoke"))
+
+
+def test_there_is_no_table_of_benchmarks_where_there_are_none(page):
+    assert "Benchmarks" not in page
+
+
+def test_supernovae_since_their_detection_are_drawn_with_their_numbers(hits):
+    drawn = since_detection(hits)
+    assert drawn is not None
+    assert "(16)" in drawn.svg  # all of them at the detection itself
+
+
+def test_a_figure_of_detections_needs_supernovae():
+    counts = {"rr_lyrae": 8, "non_variable": 9}
+    assert since_detection(evaluate(make_predictions(real_counts=counts), "hits", PARAMETERS)) is None
+
+
 def test_the_readme_figure_is_figure_4_2_without_any_image(hits, tmp_path):
     write_readme_figure(tmp_path / "figures" / "real.svg", hits)
     svg = (tmp_path / "figures" / "real.svg").read_text()
@@ -250,15 +315,49 @@ def test_the_readme_figure_is_figure_4_2_without_any_image(hits, tmp_path):
 
 def test_the_figure_of_the_target_has_the_chance_of_both_choices(hits):
     svg = target_mean_recall(hits).svg
-    assert "chance, seven classes" in svg
-    assert "chance, four classes" in svg
+    assert "chance, 7 classes" in svg
+    assert "chance, 4 classes" in svg
 
 
-def test_a_strip_of_stamps_has_the_brightest_epoch(make_sequence):
+def test_a_gallery_shows_the_brightest_epoch(make_sequence):
     sequences = SequenceSet.from_sequences([make_sequence(21, seed=1, label="asteroid")])
-    plain = stamp_strips(sequences, "simulated").svg
+    (plain,) = gallery(sequences)
     sequences.stamps[10] += 1e4  # between two of the eight that an even choice takes
-    assert stamp_strips(sequences, "simulated").svg != plain
+    assert re.findall("<image[^>]*>", gallery(sequences)[0].svg) != re.findall("<image[^>]*>", plain.svg)
+
+
+def test_a_gallery_has_the_longest_object_of_each_class(make_sequence):
+    sequences = SequenceSet.from_sequences(
+        make_sequence(length, seed=length, label=label)
+        for label, length in (("galaxy", 7), ("supernova", 6), ("galaxy", 9), ("supernova", 8))
+    )
+    chosen = longest_of_each_class(sequences)
+    assert list(zip(chosen.labels, chosen.lengths, strict=True)) == [("supernova", 8), ("galaxy", 9)]
+    assert len(longest_of_each_class(sequences.select([]))) == 0
+
+
+def test_the_page_of_a_gallery_needs_nothing_but_itself(make_sequence, tmp_path):
+    sequences = SequenceSet.from_sequences(
+        make_sequence(6 + i, seed=i, label=label) for i, label in enumerate(CLASSES)
+    )
+    write_gallery(tmp_path / "gallery.html", sequences)
+    page = (tmp_path / "gallery.html").read_text()
+    outline = Outline()
+    outline.feed(page)
+    assert outline.open == []
+    assert len(outline.addresses) == len(CLASSES)
+    assert all(address.startswith("data:") for address in outline.addresses)
+    assert all(f"<b>{class_name(label)}</b>" in page for label in CLASSES)
+    with pytest.raises(UserError, match="cannot write here"):
+        write_gallery(tmp_path / "gallery.html" / "page.html", sequences)
+
+
+def test_the_magnitude_of_an_object_is_that_of_its_median_flux():
+    flux = np.array([90.0, 100.0, 110.0, np.nan, -5.0, -6.0, -7.0])
+    curves = LightCurves(np.array([0, 4, 7]), np.arange(7.0), flux, np.ones(7))
+    objects = FeatureSet(np.array(["a", "b"]), np.array([3, 0]), curves, np.zeros((2, 1, 1)))
+    found = median_magnitudes(objects, Preparation(reference_zp=25.0, reference_exptime=10.0))
+    assert {label: values.tolist() for label, values in found.items()} == {CLASSES[3]: [22.5]}
 
 
 def test_a_figure_says_itself_that_its_objects_are_a_surrogate(surrogate):

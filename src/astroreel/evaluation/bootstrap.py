@@ -88,13 +88,21 @@ class Measurement:
         )
 
 
-def measure(values: NDArray[np.generic], labels: NDArray[np.int64], resampling: Resampling) -> Measurement:
-    """Measure ``values`` (D, N, K) of the objects that ``resampling`` was made for."""
+def measure(
+    values: NDArray[np.generic],
+    labels: NDArray[np.int64],
+    resampling: Resampling,
+    members: NDArray[np.int64] | slice = slice(None),
+) -> Measurement:
+    """Measure ``values`` (D, N, K) of the objects that ``resampling`` was made for.
+
+    Or of some of them, ``members``: then ``values`` and ``labels`` are of those alone.
+    """
     draws = len(values)
     return Measurement(
         point=class_means(values, labels),
         draws=class_means(values, labels, draw_weights=np.eye(draws)),
-        resampled=class_means(values, labels, resampling.objects, resampling.draws(draws)),
+        resampled=class_means(values, labels, resampling.objects[:, members], resampling.draws(draws)),
         n=len(labels),
     )
 

@@ -28,8 +28,21 @@ RECALL = f"recall_{N_SAMPLES}"
 #: Name of the leaf of recalls that no supernova's light curve can have helped.
 EARLY_RECALL = f"recall_{N_BEFORE}"
 
+#: Name of the leaves of recalls of supernovae since their first detection, and the epochs after it, 0
+#: being the detection itself, that have one.
+SINCE_DETECTION = "supernova_recall_since_detection"
+EPOCHS_SINCE = (0, 1, 2, 4, 8)
+
+#: Name of the leaf of how far stated probabilities are from what is so.
+CALIBRATION_ERROR = "calibration_error"
+
 #: Lowest probability that the log loss takes at its word: a forest may give exactly zero.
 PROBABILITY_FLOOR = 1e-6
+
+
+def recall_of(label: str) -> str:
+    """Name of the curve of a class's recall."""
+    return f"recall_{label}"
 
 
 @dataclass(frozen=True)
@@ -48,9 +61,10 @@ class ClassMeans:
     weights: NDArray[np.float64]
 
     def overall(self) -> NDArray[np.float64]:
-        """Mean over the objects, (B, K): accuracy, where the values are hits."""
+        """Mean over the objects, (B, K): accuracy, where the values are hits. NaN where none has weight."""
         total = np.nansum(self.means * self.weights[:, :, None], axis=1)
-        return total / self.weights.sum(axis=1)[:, None]
+        with np.errstate(invalid="ignore"):
+            return total / self.weights.sum(axis=1)[:, None]
 
     def balanced(self) -> NDArray[np.float64]:
         """Mean over the classes that occur, (B, K): mean recall, where the values are hits."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from astroreel.classes import class_indices
-from astroreel.evaluation.metrics import by_sample_count
 from astroreel.sequences.record import SequenceSet
 
 Domain = Literal["simulated", "simulated_train", "real", "surrogate"]
@@ -19,6 +18,49 @@ Stage = Literal["zero_shot", "fine_tuned"]
 
 #: The domains that models are fine-tuned to, whose objects are tested by cross-fitting.
 TARGET_DOMAINS: tuple[Domain, ...] = ("real", "surrogate")
+
+
+@dataclass(frozen=True)
+class Objects:
+    """N labelled objects.
+
+    Attributes
+    ----------
+    names, fields
+        (N,) name and field of each.
+    labels
+        (N,) index into CLASSES.
+    lengths
+        (N,) number of its samples.
+    detections
+        (N,) sample, counted from 0, at which a supernova is first detected; -1 for none, and for every
+        other object.
+    """
+
+    names: NDArray[np.str_]
+    fields: NDArray[np.str_]
+    labels: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    detections: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, sequences: SequenceSet, detections: NDArray[np.int64]) -> Self:
+        """Those of a set of sequences."""
+        names, fields = sequences.objects["name"], sequences.objects["field"]
+        return cls(names, fields, class_indices(sequences.labels), sequences.lengths, detections)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def select(self, which: NDArray[np.int64]) -> Objects:
+        """Those named by indices, in that order."""
+        return Objects(**{column.name: getattr(self, column.name)[which] for column in fields(Objects)})
+
+
+def join(parts: Sequence[Objects]) -> Objects:
+    """The objects of all parts, in order."""
+    columns = (column.name for column in fields(Objects))
+    return Objects(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in columns})
 
 
 @dataclass(frozen=True)
@@ -33,12 +75,10 @@ class Predictions:
         ``zero_shot``: trained without real labels; ``fine_tuned``: with a few.
     domain
         Where the objects come from.
+    objects
+        The objects.
     probabilities
         (N, 22, 7), after n = 1 .. 22 samples.
-    names, fields
-        (N,) name and field of each object.
-    labels
-        (N,) index into CLASSES.
     draw
         Which draw of the few-shot pool (or which seed) the model comes from.
     fold
@@ -48,52 +88,16 @@ class Predictions:
     model: str
     stage: Stage
     domain: Domain
+    objects: Objects
     probabilities: NDArray[np.floating]
-    names: NDArray[np.str_]
-    fields: NDArray[np.str_]
-    labels: NDArray[np.int64]
     draw: int | None = None
     fold: int | None = None
-
-    @classmethod
-    def of(
-        cls,
-        sequences: SequenceSet,
-        probabilities: NDArray[np.floating],
-        *,
-        model: str,
-        stage: Stage,
-        domain: Domain,
-        draw: int | None = None,
-        fold: int | None = None,
-    ) -> Self:
-        """Predictions from a `Classifier`'s answer (M, 7), a row an epoch of ``sequences``."""
-        return cls(
-            model=model,
-            stage=stage,
-            domain=domain,
-            probabilities=by_sample_count(probabilities, sequences.offsets),
-            names=sequences.objects["name"],
-            fields=sequences.objects["field"],
-            labels=class_indices(sequences.labels),
-            draw=draw,
-            fold=fold,
-        )
 
     @property
     def trial(self) -> tuple[int, int]:
         """Predictions that share it make up one test of all objects (cross-fitting: its folds)."""
         fold = 0 if self.domain in TARGET_DOMAINS else self.fold
         return (-1 if self.draw is None else self.draw, -1 if fold is None else fold)
-
-
-@dataclass(frozen=True)
-class Objects:
-    """The objects of a domain, sorted by name."""
-
-    names: NDArray[np.str_]
-    fields: NDArray[np.str_]
-    labels: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -113,17 +117,14 @@ def objects_of(group: Sequence[Predictions]) -> Objects:
     Raises ``ValueError`` where an object is there twice or has no label.
     """
     first = [member for member in group if member.trial == group[0].trial]
-    names = np.concatenate([member.names for member in first])
-    fields = np.concatenate([member.fields for member in first])
-    labels = np.concatenate([member.labels for member in first])
-    unique, order = np.unique(names, return_index=True)
-    if len(unique) < len(names):
-        raise ValueError(
-            f"{first[0].domain}: {len(names) - len(unique)} objects are tested twice in one draw"
-        )
-    if np.any(labels < 0):
-        raise ValueError(f"{names[np.argmin(labels)]} has no label and cannot be tested")
-    return Objects(unique, fields[order], labels[order])
+    objects = join([member.objects for member in first])
+    unique, order = np.unique(objects.names, return_index=True)
+    if len(unique) < len(objects):
+        twice = len(objects) - len(unique)
+        raise ValueError(f"{first[0].domain}: {twice} objects are tested twice in one draw")
+    if np.any(objects.labels < 0):
+        raise ValueError(f"{objects.names[np.argmin(objects.labels)]} has no label and cannot be tested")
+    return objects.select(order)
 
 
 def gather(group: Sequence[Predictions], objects: Objects) -> Trials:
@@ -142,7 +143,7 @@ def gather(group: Sequence[Predictions], objects: Objects) -> Trials:
 
 
 def _joined(members: Sequence[Predictions], objects: Objects) -> NDArray[np.floating]:
-    names = np.concatenate([member.names for member in members])
+    names = np.concatenate([member.objects.names for member in members])
     order = np.argsort(names)
     if not np.array_equal(names[order], objects.names):
         one = members[0]

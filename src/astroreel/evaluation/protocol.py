@@ -1,6 +1,6 @@
 """The protocol: who is tested on what, and the numbers that follow.
 
-RCNN and forest choose among all seven classes, the baselines only among those of the few labels. On
+RCNN and forest choose among all classes, the baselines only among those of the few labels. On
 the target domain (``real`` or ``surrogate``) the fine-tuned models are cross-fitted: in each draw
 every object is tested once, by the model whose few-shot pool held no object of its field. On the
 simulated domain every model sees the whole test set. All models of a domain are tested on the same
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,18 +19,23 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from astroreel.classes import CLASSES
 from astroreel.evaluation.bootstrap import Measurement, Resampling, Statistic, difference, measure
+from astroreel.evaluation.calibration import calibration
 from astroreel.evaluation.estimate import Estimate, wilson, wilson_mean
 from astroreel.evaluation.metrics import (
     ACCURACY,
+    CALIBRATION_ERROR,
     EARLY_RECALL,
+    EPOCHS_SINCE,
     MEAN_RECALL,
     N_BEFORE,
     N_SAMPLES,
     RECALL,
+    SINCE_DETECTION,
     ClassMeans,
     brier_scores,
     confusion,
     log_losses,
+    recall_of,
 )
 from astroreel.evaluation.names import MAIN_MODELS, is_baseline
 from astroreel.evaluation.predictions import (
@@ -42,7 +47,10 @@ from astroreel.evaluation.predictions import (
     gather,
     objects_of,
 )
-from astroreel.evaluation.results import Confusion, Curve, Evaluation
+from astroreel.evaluation.results import Confusion, Curve, Evaluation, Reliability
+
+#: Fewest supernovae that a recall is given of.
+_FEWEST = 10
 
 _STATISTICS: dict[str, Statistic] = {ACCURACY: ClassMeans.overall, MEAN_RECALL: ClassMeans.balanced}
 
@@ -77,12 +85,14 @@ def evaluate(predictions: Iterable[Predictions], target: str, parameters: Evalua
     metrics: dict[str, Any] = {"target": target}
     curves: list[Curve] = []
     confusions: list[Confusion] = []
+    reliabilities: list[Reliability] = []
     for domain, members in sorted(by_domain.items()):
         part = _DomainEvaluation(domain, members, parameters)
         metrics[domain] = part.metrics()
         curves += part.curves()
         confusions += part.confusions()
-    return Evaluation(metrics, tuple(curves), tuple(confusions))
+        reliabilities += part.reliabilities()
+    return Evaluation(metrics, tuple(curves), tuple(confusions), tuple(reliabilities))
 
 
 class _DomainEvaluation:
@@ -100,6 +110,13 @@ class _DomainEvaluation:
         resampling = Resampling(units, parameters.resamples, np.random.default_rng(parameters.seed))
         self.hits = {key: self._measure_hits(trials, resampling) for key, trials in self.trials.items()}
         self.scores = {key: self._measure_scores(trials, resampling) for key, trials in self.trials.items()}
+        self.calibrations = {
+            key: calibration(self.objects.labels, trials.final, resampling)
+            for key, trials in self.trials.items()
+        }
+        self.since_detection = {
+            key: self._measure_since_detection(trials, resampling) for key, trials in self.trials.items()
+        }
 
     def _measure_hits(self, trials: Trials, resampling: Resampling) -> Measurement:
         labels = self.objects.labels
@@ -109,6 +126,20 @@ class _DomainEvaluation:
         labels = self.objects.labels
         scores = [log_losses(labels, trials.final), brier_scores(labels, trials.final)]
         return measure(np.stack(scores, axis=-1), labels, resampling)
+
+    def _measure_since_detection(self, trials: Trials, resampling: Resampling) -> list[Measurement]:
+        """Hits on the supernovae 0, 1, 2, ... epochs after their detection, while they are still seen."""
+        objects, measured = self.objects, []
+        for epoch in range(N_SAMPLES):
+            sample = objects.detections + epoch
+            seen = (objects.detections >= 0) & (sample < np.minimum(objects.lengths, N_SAMPLES))
+            members = np.flatnonzero(seen)
+            if len(members) < _FEWEST:
+                break
+            labels = objects.labels[members]
+            hits = trials.predicted[:, members, sample[members]] == labels
+            measured.append(measure(hits[:, :, None], labels, resampling, members))
+        return measured
 
     def metrics(self) -> dict[str, Any]:
         """Model, stage, leaves; beside the models ``difference``, the RCNN minus the forest."""
@@ -123,6 +154,7 @@ class _DomainEvaluation:
         log_loss, brier = self.scores[model, stage].estimates(ClassMeans.balanced)
         before = self.hits.get((model, "zero_shot")) if stage == "fine_tuned" else None
         rcnn = self.hits.get(("rcnn", stage)) if is_baseline(model) else None
+        since = self.since_detection[model, stage]
         return {
             ACCURACY: _accuracies(hits)[-1].to_json(),
             MEAN_RECALL: _mean_recalls(hits)[-1].to_json(),
@@ -130,24 +162,57 @@ class _DomainEvaluation:
             EARLY_RECALL: _recalls(hits, N_BEFORE),
             "log_loss": log_loss.to_json(),
             "brier": brier.to_json(),
+            CALIBRATION_ERROR: self.calibrations[model, stage].error.to_json(),
+            SINCE_DETECTION: {
+                str(epoch): _accuracies(since[epoch])[0].to_json()
+                for epoch in EPOCHS_SINCE
+                if epoch < len(since)
+            },
             **({"gain": _final_differences(hits, before)} if before else {}),
             **({"rcnn_lead": _final_differences(rcnn, hits)} if rcnn else {}),
         }
 
     def _differences(self) -> dict[str, Any]:
-        first, second = MAIN_MODELS
+        stages = [
+            stage for stage in get_args(Stage) if all((model, stage) in self.hits for model in MAIN_MODELS)
+        ]
+        return {stage: self._difference(stage) for stage in stages}
+
+    def _difference(self, stage: Stage) -> dict[str, Any]:
+        first, second = ((model, stage) for model in MAIN_MODELS)
+        since = list(zip(self.since_detection[first], self.since_detection[second], strict=True))
         return {
-            stage: _final_differences(self.hits[first, stage], self.hits[second, stage])
-            for stage in ("fine_tuned", "zero_shot")
-            if (first, stage) in self.hits and (second, stage) in self.hits
+            **_final_differences(self.hits[first], self.hits[second]),
+            SINCE_DETECTION: {
+                str(epoch): difference(*since[epoch], ClassMeans.overall)[0].to_json()
+                for epoch in EPOCHS_SINCE
+                if epoch < len(since)
+            },
         }
 
     def curves(self) -> list[Curve]:
-        """Accuracy and mean recall against the number of samples (Figures 4.1 and 4.2)."""
+        """Accuracy and recall by samples (Figures 4.1 to 4.3), and supernovae since their detection."""
         return [
-            Curve(self.domain, metric, model, stage, tuple(estimates(hits)))
+            Curve(self.domain, metric, model, stage, tuple(estimates))
             for (model, stage), hits in self.hits.items()
-            for metric, estimates in (("accuracy", _accuracies), ("mean_recall", _mean_recalls))
+            for metric, estimates in (
+                ("accuracy", _accuracies(hits)),
+                ("mean_recall", _mean_recalls(hits)),
+                (SINCE_DETECTION, [_accuracies(one)[0] for one in self.since_detection[model, stage]]),
+                *self._recall_curves(model, hits),
+            )
+        ]
+
+    def _recall_curves(self, model: str, hits: Measurement) -> list[tuple[str, list[Estimate]]]:
+        """Recall of each class by samples (Figure 4.3), of the main models alone."""
+        labels = [] if is_baseline(model) else _occurring(hits)
+        return [(recall_of(CLASSES[label]), _recall(hits, label)) for label in labels]
+
+    def reliabilities(self) -> list[Reliability]:
+        """Stated against actual share of hits after the last sample."""
+        return [
+            Reliability(self.domain, model, stage, one.confidence, one.shares, one.error)
+            for (model, stage), one in self.calibrations.items()
         ]
 
     def confusions(self) -> list[Confusion]:
@@ -176,16 +241,19 @@ def _mean_recalls(hits: Measurement) -> list[Estimate]:
 
 def _recalls(hits: Measurement, n_samples: int) -> dict[str, Any]:
     """Recall after ``n_samples`` of each class that occurs."""
-    counts = hits.point.weights[0].astype(int).tolist()
-    return {
-        CLASSES[label]: _recall(hits, label, n, n_samples).to_json() for label, n in enumerate(counts) if n
-    }
+    return {CLASSES[label]: _recall(hits, label)[n_samples - 1].to_json() for label in _occurring(hits)}
 
 
-def _recall(hits: Measurement, label: int, n: int, n_samples: int) -> Estimate:
-    after = slice(n_samples - 1, n_samples)
-    estimate = hits.estimates(lambda means: means.means[:, label, after], n)
-    return _widened(estimate, *wilson(hits.point.means[0, label, after], n))[0]
+def _occurring(hits: Measurement) -> list[int]:
+    """Positions of the classes that have objects."""
+    return np.flatnonzero(hits.point.weights[0]).tolist()
+
+
+def _recall(hits: Measurement, label: int) -> list[Estimate]:
+    """Recall of a class after every number of samples."""
+    n = int(hits.point.weights[0, label])
+    estimates = hits.estimates(lambda means: means.means[:, label], n)
+    return _widened(estimates, *wilson(hits.point.means[0, label], n))
 
 
 def _final_differences(first: Measurement, second: Measurement) -> dict[str, Any]:

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from importlib import resources
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
+from numpy.typing import NDArray
 
 from astroreel.classes import CLASSES
-from astroreel.evaluation import figures, illustrations, summary
+from astroreel.evaluation import figures, gallery, populations, summary
 from astroreel.evaluation.drawing import Drawing
 from astroreel.evaluation.estimate import Estimate
-from astroreel.evaluation.illustrations import LearningCurve, LightCurveExample
-from astroreel.evaluation.metrics import MEAN_RECALL, RECALL
-from astroreel.evaluation.names import MAIN_MODELS, class_name, is_baseline, model_name, stage_name
+from astroreel.evaluation.illustrations import LearningCurve, learning_curves
+from astroreel.evaluation.metrics import CALIBRATION_ERROR, MEAN_RECALL, RECALL
+from astroreel.evaluation.names import MAIN_MODELS, is_baseline
+from astroreel.evaluation.page import render_page
 from astroreel.evaluation.results import Evaluation
-from astroreel.files import write_text
 from astroreel.sequences.record import SequenceSet
+from astroreel.survey.conditions import ConditionsTable
 
 STAGES = ("zero_shot", "fine_tuned")
 
@@ -79,10 +78,16 @@ class ReportData:
         What was left out and why.
     learning
         The learning curves of the pretraining.
-    light_curves
-        One simulated object of each class.
-    stamps, target_stamps
-        One object of each class, simulated and of the target.
+    examples
+        Simulated objects to show, one a class.
+    twins
+        Objects of the target to show, one a class, and their simulated twins.
+    magnitudes
+        Magnitudes of the objects by set and class, `astroreel.evaluation.populations`.
+    conditions
+        Observing conditions by name: of the survey, and as modelled.
+    benchmarks
+        Measured figures of the code itself by section: ``measured``, ``machine``, ``figures``.
     seconds
         Run time of each stage.
     """
@@ -94,9 +99,11 @@ class ReportData:
     tables: Sequence[DataTable] = ()
     exclusions: Sequence[Exclusion] = ()
     learning: Sequence[LearningCurve] = ()
-    light_curves: Sequence[LightCurveExample] = ()
-    stamps: SequenceSet | None = None
-    target_stamps: SequenceSet | None = None
+    examples: SequenceSet | None = None
+    twins: tuple[SequenceSet, SequenceSet] | None = None
+    magnitudes: Mapping[str, Mapping[str, NDArray[np.float64]]] = field(default_factory=dict)
+    conditions: Mapping[str, ConditionsTable] = field(default_factory=dict)
+    benchmarks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -105,13 +112,16 @@ class Figures:
     """The drawings of a report, in the order in which it shows them."""
 
     curves: list[Drawing]
+    calibration: list[Drawing]
     confusions: list[Drawing]
-    data: list[Drawing]
     training: list[Drawing]
+    populations: list[Drawing]
+    gallery: list[Drawing]
+    twins: list[Drawing]
 
     def all(self) -> list[Drawing]:
         """Every drawing, for whoever stores them one by one."""
-        return [*self.curves, *self.confusions, *self.data, *self.training]
+        return [one for column in fields(self) for one in getattr(self, column.name)]
 
 
 def describe(title: str, sequences: SequenceSet) -> DataTable:
@@ -138,29 +148,30 @@ def draw_figures(data: ReportData) -> Figures:
     """Draw everything that ``data`` has."""
     evaluation = data.evaluation
     return Figures(
-        curves=[figures.target_mean_recall(evaluation), figures.simulated_accuracy(evaluation)],
+        curves=figures.curves(evaluation),
+        calibration=figures.reliability_diagrams(evaluation),
         confusions=figures.confusion_matrices(evaluation),
-        data=[
-            *([illustrations.stamp_strips(data.stamps, "simulated")] if data.stamps else []),
-            *(
-                [illustrations.stamp_strips(data.target_stamps, evaluation.target_domain)]
-                if data.target_stamps
-                else []
-            ),
-            *([illustrations.light_curves(data.light_curves)] if data.light_curves else []),
+        training=[learning_curves(data.learning)] if data.learning else [],
+        populations=[
+            *([populations.magnitudes(data.magnitudes)] if data.magnitudes else []),
+            *([populations.conditions(data.conditions)] if data.conditions else []),
         ],
-        training=[illustrations.learning_curves(data.learning)] if data.learning else [],
+        gallery=gallery.gallery(data.examples) if data.examples else [],
+        twins=gallery.side_by_side(*data.twins, evaluation.target_domain) if data.twins else [],
     )
 
 
 def render_report(path: Path, data: ReportData) -> None:
     """Write the report to ``path``, self-contained; raises `UserError` where it cannot be written."""
     evaluation = data.evaluation
-    page = _template().render(
+    render_page(
+        path,
+        "report.html",
         data=data,
         target=evaluation.target,
         domain=evaluation.target_domain,
         surrogate=evaluation.target_domain == "surrogate",
+        labelled=evaluation.labelled,
         comparisons=summary.comparisons(evaluation),
         findings=summary.findings(evaluation),
         not_claimed=summary.not_claimed(evaluation, data.scale),
@@ -172,35 +183,6 @@ def render_report(path: Path, data: ReportData) -> None:
         main_models=MAIN_MODELS,
         stages=STAGES,
     )
-    write_text(path, page)
-
-
-def _template() -> Any:
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(
-        points=summary.points,
-        whole=summary.whole,
-        signed=summary.signed,
-        model_name=model_name,
-        stage_name=stage_name,
-        class_name=class_name,
-        data_uri=_data_uri,
-        duration=_duration,
-    )
-    return environment.from_string(
-        resources.files("astroreel.evaluation").joinpath("report.html").read_text("utf-8")
-    )
-
-
-def _data_uri(drawing: Drawing) -> str:
-    return "data:image/svg+xml;base64," + base64.b64encode(drawing.svg.encode()).decode()
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes else f"{seconds:.1f} s"
 
 
 def _scores(evaluation: Evaluation) -> list[tuple[str, str, dict[str, Estimate | None]]]:
@@ -211,7 +193,11 @@ def _scores(evaluation: Evaluation) -> list[tuple[str, str, dict[str, Estimate |
             stage,
             {m: evaluation.estimate(evaluation.target_domain, m, stage, name) for m in MAIN_MODELS},
         )
-        for title, name in (("Log loss", "log_loss"), ("Brier score", "brier"))
+        for title, name in (
+            ("Log loss", "log_loss"),
+            ("Brier score", "brier"),
+            ("Calibration error", CALIBRATION_ERROR),
+        )
         for stage in STAGES
     ]
 

@@ -24,9 +24,10 @@ class Curve:
     Attributes
     ----------
     domain, metric, model, stage
-        What was measured; ``metric`` is ``accuracy`` or ``mean_recall``.
+        What was measured; ``metric`` is ``accuracy``, ``mean_recall``, ``recall_<class>`` or
+        ``supernova_recall_since_detection``.
     estimates
-        After n = 1 .. 22 samples.
+        After n = 1 .. 22 samples; or 0, 1, 2, ... epochs after the detection.
     """
 
     domain: str
@@ -36,8 +37,23 @@ class Curve:
     estimates: tuple[Estimate, ...]
 
     def array(self, name: str) -> NDArray[np.float64]:
-        """``value``, ``low`` or ``high`` at every number of samples, (22,)."""
+        """``value``, ``low``, ``high`` or ``n`` of every estimate, (K,)."""
         return np.array([getattr(estimate, name) for estimate in self.estimates])
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Share of hits (``shares``) in K bins of stated probability (``confidence``, (K,)).
+
+    ``error`` is the calibration error, `astroreel.evaluation.calibration`.
+    """
+
+    domain: str
+    model: str
+    stage: str
+    confidence: NDArray[np.float64]
+    shares: tuple[Estimate, ...]
+    error: Estimate
 
 
 @dataclass(frozen=True)
@@ -58,13 +74,14 @@ class Evaluation:
     ----------
     metrics
         The content of ``metrics.json``: ``target``, then domain, model, stage, leaves.
-    curves, confusions
+    curves, confusions, reliabilities
         What the figures show.
     """
 
     metrics: dict[str, Any]
     curves: tuple[Curve, ...]
     confusions: tuple[Confusion, ...]
+    reliabilities: tuple[Reliability, ...]
 
     @property
     def target(self) -> str:
@@ -77,10 +94,15 @@ class Evaluation:
         return "surrogate" if self.target == "surrogate" else "real"
 
     @property
+    def labelled(self) -> bool:
+        """Whether the target has labelled objects; a survey may have none yet."""
+        return self.target_domain in self.metrics
+
+    @property
     def target_classes(self) -> tuple[str, ...]:
         """The classes that occur in the target domain: the only ones that can have labels."""
-        matrix = next(one for one in self.confusions if one.domain == self.target_domain)
-        return tuple(np.array(CLASSES)[matrix.counts.sum(axis=1) > 0].tolist())
+        matrices = [one.counts for one in self.confusions if one.domain == self.target_domain]
+        return tuple(np.array(CLASSES)[np.sum(matrices[0], axis=1) > 0].tolist()) if matrices else ()
 
     def select_curves(self, domain: str, metric: str, stage: str | None = None) -> list[Curve]:
         """The curves of one measure on one domain, of every stage or of one."""
@@ -112,6 +134,15 @@ def save_evaluation(path: Path, evaluation: Evaluation) -> None:
                 {**_place(matrix), "counts": np.round(matrix.counts, 4).tolist()}
                 for matrix in evaluation.confusions
             ],
+            "reliabilities": [
+                {
+                    **_place(one),
+                    "confidence": np.round(one.confidence, 4).tolist(),
+                    "shares": [share.to_json() for share in one.shares],
+                    "error": one.error.to_json(),
+                }
+                for one in evaluation.reliabilities
+            ],
         },
     )
 
@@ -128,10 +159,20 @@ def load_evaluation(path: Path) -> Evaluation:
         confusions=tuple(
             Confusion(**{**item, "counts": np.array(item["counts"])}) for item in content["confusions"]
         ),
+        reliabilities=tuple(_reliability(item) for item in content["reliabilities"]),
     )
 
 
-def _place(item: Curve | Confusion) -> dict[str, str]:
+def _reliability(item: dict[str, Any]) -> Reliability:
+    measured = {
+        "confidence": np.array(item["confidence"]),
+        "shares": tuple(Estimate.from_json(leaf) for leaf in item["shares"]),
+        "error": Estimate.from_json(item["error"]),
+    }
+    return Reliability(**{**item, **measured})
+
+
+def _place(item: Curve | Confusion | Reliability) -> dict[str, str]:
     return {"domain": item.domain, "model": item.model, "stage": item.stage}
 
 

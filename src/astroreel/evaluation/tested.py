@@ -8,14 +8,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from astroreel.evaluation.metrics import N_SAMPLES
-from astroreel.evaluation.predictions import Domain, Predictions, Stage
+from astroreel.evaluation.metrics import N_SAMPLES, by_sample_count
+from astroreel.evaluation.predictions import Domain, Objects, Predictions, Stage
 from astroreel.models.baselines import FittedBaseline
 from astroreel.models.bundle import load_bundle
 from astroreel.models.forest import ForestClassifier
 from astroreel.models.rcnn import RcnnClassifier
 from astroreel.photometry.feature_set import FeatureSet
 from astroreel.sequences.record import SequenceSet
+from astroreel.sequences.split import TRANSIENT
 
 
 @dataclass(frozen=True)
@@ -30,27 +31,36 @@ class Tested:
         Their sequences, which the RCNN reads.
     features
         Their light curves and features, which the forest and the baselines read.
+    detections
+        (N,) sample at which a supernova is first detected; -1 for none.
     """
 
     domain: Domain
     sequences: SequenceSet
     features: FeatureSet
+    detections: NDArray[np.int64]
+
+    @classmethod
+    def simulated(cls, domain: Domain, sequences: SequenceSet, features: FeatureSet) -> Tested:
+        """A simulated set, whose truth tells the detections; raises ``ValueError`` without it."""
+        if sequences.truth is None:
+            raise ValueError("a simulated set without its truth")
+        detections = np.where(sequences.labels == TRANSIENT, sequences.truth["alert"], -1)
+        return cls(domain, sequences, features, detections)
+
+    def __len__(self) -> int:
+        return len(self.sequences)
 
     def select(self, which: NDArray[np.int64]) -> Tested:
         """The objects named by indices."""
-        measured = self.features
-        chosen = FeatureSet(
-            measured.names[which],
-            measured.labels[which],
-            measured.curves.select(which),
-            measured.features[which],
+        return Tested(
+            self.domain, self.sequences.select(which), self.features.select(which), self.detections[which]
         )
-        return Tested(self.domain, self.sequences.select(which), chosen)
 
     def rcnn(self, bundle: Path, stage: Stage, **piece: int) -> Predictions:
         """What the RCNN in ``bundle`` says; ``piece`` names the draw and the fold."""
         rows = RcnnClassifier.from_bundle(load_bundle(bundle)).predict(self.sequences)
-        return Predictions.of(self.sequences, rows, model="rcnn", stage=stage, domain=self.domain, **piece)
+        return self._table("rcnn", by_sample_count(rows, self.sequences.offsets), stage, **piece)
 
     def forest(self, bundle: Path, stage: Stage, **piece: int) -> Predictions:
         """What the forest in ``bundle`` says."""
@@ -59,21 +69,13 @@ class Tested:
 
     def baseline(self, name: str, fitted: FittedBaseline, **piece: int) -> Predictions:
         """What a baseline that has seen a few labels says."""
-        growing = [self.features.curves.first(n) for n in range(1, N_SAMPLES + 1)]
-        table = np.stack([fitted.predict_proba(curves) for curves in growing], axis=1)
+        growing = (self.features.first(n) for n in range(1, N_SAMPLES + 1))
+        table = np.stack([fitted.predict_proba(known) for known in growing], axis=1)
         return self._table(name, table, "fine_tuned", **piece)
 
     def _table(
-        self, model: str, probabilities: NDArray[np.float64], stage: Stage, **piece: int
+        self, model: str, probabilities: NDArray[np.floating], stage: Stage, **piece: int
     ) -> Predictions:
         """Predictions from probabilities after each number of samples, (N, 22, 7)."""
-        return Predictions(
-            model=model,
-            stage=stage,
-            domain=self.domain,
-            probabilities=probabilities,
-            names=self.sequences.objects["name"],
-            fields=self.sequences.objects["field"],
-            labels=self.features.labels,
-            **piece,
-        )
+        objects = Objects.of(self.sequences, self.detections)
+        return Predictions(model, stage, self.domain, objects, probabilities, **piece)
