@@ -19,30 +19,34 @@ from astroreel.files import write_json
 from astroreel.models.baselines import baselines
 from astroreel.photometry.feature_set import FeatureSet
 from astroreel.sequences.file import read_folder
-from astroreel.sequences.record import SequenceSet
-from astroreel.sequences.split import Split, cut
+from astroreel.sequences.split import Split, SplitConfig, cut
 from astroreel.sequences.store import load_store
 
 
-def tested(domain: Domain, name: str, sequences: SequenceSet) -> Tested:
-    """A set with its stored features."""
-    return Tested(domain, sequences, FeatureSet.load(DATA / "features" / f"{name}.npz"))
+def real(domain: Domain, split: Split, config: SplitConfig) -> Tested:
+    """The target's objects with their stored features."""
+    sequences = cut(read_folder(DATA / "target"), split, config)
+    detections = np.array([entry.detection for entry in split.objects.values()], dtype=np.int64)
+    return Tested(domain, sequences, FeatureSet.load(DATA / "features" / "target.npz"), detections)
 
 
-def simulated(domain: Domain, name: str) -> Tested:
-    return tested(domain, name, load_store(DATA / "simulated" / name))
+def simulated(domain: Domain, name: str, n: int | None = None) -> Tested:
+    """A simulated set, or its first n objects."""
+    sequences = load_store(DATA / "simulated" / name)
+    features = FeatureSet.load(DATA / "features" / f"{name}.npz")
+    return Tested.simulated(domain, sequences, features).select(np.arange(len(sequences))[:n])
 
 
 def predictions(
     run: Stage, split: Split, target: Tested, test: Tested, train: Tested
 ) -> Iterator[Predictions]:
     for objects in (target, test, train):
-        yield objects.rcnn(MODELS / "pretrained", "zero_shot")
-        yield objects.forest(MODELS / "forest", "zero_shot")
+        if len(objects):
+            yield objects.rcnn(MODELS / "pretrained", "zero_shot")
+            yield objects.forest(MODELS / "forest", "zero_shot")
     folds = np.array([entry.fold for entry in split.objects.values()])
-    pieces = [(draw, fold) for draw in range(len(split.shots)) for fold in range(len(split.shots[0]))]
     with run.progress("evaluate") as progress:
-        for done, (draw, fold) in enumerate(pieces, start=1):
+        for done, (draw, fold) in enumerate(split.pieces, start=1):
             bundles = MODELS / "finetuned" / f"draw-{draw}-fold-{fold}"
             held_out = target.select(np.flatnonzero(folds == fold))
             for objects in (held_out, test):
@@ -50,9 +54,9 @@ def predictions(
                 yield objects.forest(bundles / "forest", "fine_tuned", draw=draw, fold=fold)
             shots = target.select(target.features.indices(split.shots[draw][fold])).features
             for name, baseline in baselines().items():
-                fitted = baseline.fit(shots.curves, shots.labels, seed=done)
+                fitted = baseline.fit(shots, seed=done)
                 yield held_out.baseline(name, fitted, draw=draw, fold=fold)
-            progress(done, len(pieces))
+            progress(done, len(split.pieces))
 
 
 if __name__ == "__main__":
@@ -61,15 +65,14 @@ if __name__ == "__main__":
         split = Split.read(DATA / "split.json")
         source = run.parameters.source.target
         domain: Domain = "surrogate" if source == "surrogate" else "real"
-        target = tested(domain, "target", cut(read_folder(DATA / "target"), split, run.parameters.split))
-        test, train = simulated("simulated", "test"), simulated("simulated_train", "train")
-        train = train.select(np.arange(min(len(train.features), len(test.features))))
+        target, test = real(domain, split, run.parameters.split), simulated("simulated", "test")
+        train = simulated("simulated_train", "train", len(test))
         evaluation = evaluate(predictions(run, split, target, test, train), source, run.parameters.evaluate)
         write_json(REPORTS / "metrics.json", evaluation.metrics)
         save_evaluation(DATA / "evaluation.json", evaluation)
         save_curves(REPORTS / "plots" / "mean_recall.csv", evaluation.select_curves(domain, "mean_recall"))
         save_curves(REPORTS / "plots" / "accuracy.csv", evaluation.select_curves("simulated", "accuracy"))
         run.reporter.metrics(flat_values(evaluation.metrics))
-        curves = [figures.target_mean_recall(evaluation), figures.simulated_accuracy(evaluation)]
-        for drawing in (*curves, *figures.confusion_matrices(evaluation)):
-            run.figure(drawing)
+        for draw in (figures.curves, figures.reliability_diagrams, figures.confusion_matrices):
+            for drawing in draw(evaluation):
+                run.figure(drawing)

@@ -1,65 +1,67 @@
-"""Stage finetune: a few real sequences a class, for every draw and fold (thesis 3.2.4).
+"""Stage finetune: both models with a few real sequences a class, for every draw and fold (thesis 3.2.4).
 
-The RCNN is fine-tuned; the forest's counterpart is grown anew on the simulated curves and 100 copies of
-each real one. Models that are tested on a fold have seen no object of its fields.
+Models that are tested on a fold have seen no object of its fields. A survey without labels has no draws.
 """
 
 from __future__ import annotations
 
-import numpy as np
-from stage import DATA, MODELS, stage
+from pathlib import Path
 
-from astroreel.files import read_json, replacing_folder
+import numpy as np
+from stage import DATA, MODELS, Stage, stage
+
+from astroreel.files import read_json, replacing_folder, write_json
 from astroreel.models.bundle import load_bundle
-from astroreel.models.forest import ForestClassifier, augment, train_forest, training_rows
-from astroreel.models.rcnn import RcnnClassifier
+from astroreel.models.forest import training_rows
 from astroreel.photometry.feature_set import FeatureSet
 from astroreel.sequences.file import read_folder
-from astroreel.sequences.prepare import prepare
+from astroreel.sequences.prepare import LazyPrepared, prepare
 from astroreel.sequences.split import Split, cut
 from astroreel.sequences.store import load_store
-from astroreel.training.finetune import finetune
+from astroreel.training.few_shot import FewShot
+
+
+def few_shot(run: Stage, split: Split) -> FewShot:
+    parameters = run.parameters
+    preparation, config = parameters.preparation, parameters.forest
+    train, valid, target = (
+        FeatureSet.load(DATA / "features" / f"{n}.npz") for n in ("train", "valid", "target")
+    )
+    rng = np.random.default_rng(config.seed)
+    best = read_json(MODELS / "forest_grid.json")["best"]
+    chosen = {"n_estimators": (best["n_estimators"],), "max_depth": (best["max_depth"],)}
+    return FewShot(
+        pretrained=load_bundle(MODELS / "pretrained"),
+        rows=training_rows(train.curves, train.labels, config.truncations, rng),
+        simulated=LazyPrepared(load_store(DATA / "simulated" / "train"), preparation),
+        valid=valid,
+        target=prepare(cut(read_folder(DATA / "target"), split, parameters.split), preparation),
+        measured=target,
+        finetune=parameters.finetune,
+        forest=config.model_copy(update=chosen),
+    )
+
+
+def train_all(run: Stage, split: Split, folder: Path) -> None:
+    models = few_shot(run, split)
+    with run.progress("fine-tune") as progress:
+        for done, (draw, fold) in enumerate(split.pieces, start=1):
+            name, shots = f"draw-{draw}-fold-{fold}", split.shots[draw][fold]
+            reporter = run.reporter.child(name)
+            models.train(folder / name, shots, done, reporter)
+            reporter.params({"draw": draw, "fold": fold, "shots": ", ".join(shots)})
+            reporter.close()
+            progress(done, len(split.pieces))
+
 
 if __name__ == "__main__":
     with stage("finetune") as run:
-        preparation, forest_config = run.parameters.preparation, run.parameters.forest
-        run.reporter.params({**run.parameters.finetune.model_dump(), "copies": forest_config.copies})
+        run.reporter.params({**run.parameters.finetune.model_dump(), "copies": run.parameters.forest.copies})
         split = Split.read(DATA / "split.json")
-        target = prepare(cut(read_folder(DATA / "target"), split, run.parameters.split), preparation)
-        simulated = prepare(load_store(DATA / "simulated" / "train"), preparation)
-        measured = FeatureSet.load(DATA / "features" / "target.npz")
-        valid = FeatureSet.load(DATA / "features" / "valid.npz")
-        train = FeatureSet.load(DATA / "features" / "train.npz")
-        rng = np.random.default_rng(forest_config.seed)
-        rows = training_rows(train.curves, train.labels, forest_config.truncations, rng)
-        best = read_json(MODELS / "forest_grid.json")["best"]
-        chosen = {"n_estimators": (best["n_estimators"],), "max_depth": (best["max_depth"],)}
-        forest_config = forest_config.model_copy(update=chosen)
-        pretrained = load_bundle(MODELS / "pretrained")
-
-        pieces = [(draw, fold) for draw in range(len(split.shots)) for fold in range(len(split.shots[0]))]
-        with replacing_folder(MODELS / "finetuned") as folder, run.progress("fine-tune") as progress:
-            for done, (draw, fold) in enumerate(pieces, start=1):
-                name, shots = f"draw-{draw}-fold-{fold}", split.shots[draw][fold]
-                reporter = run.reporter.child(name)
-                which = measured.indices(shots)
-                classifier = RcnnClassifier.from_bundle(pretrained)
-                finetune(
-                    classifier.network,
-                    target.select(which),
-                    simulated,
-                    run.parameters.finetune,
-                    done,
-                    reporter,
-                )
-                classifier.to_bundle(folder / name / "rcnn")
-                real = training_rows(
-                    measured.curves.select(which), measured.labels[which], forest_config.truncations, rng
-                )
-                features, labels, weights = augment(*rows, *real, forest_config.copies)
-                own = forest_config.model_copy(update={"seed": forest_config.seed + done})
-                grown, _ = train_forest(features, labels, valid.features[:, -1], valid.labels, own, weights)
-                ForestClassifier(grown, preparation).save(folder / name / "forest")
-                reporter.params({"draw": draw, "fold": fold, "shots": ", ".join(shots)})
-                reporter.close()
-                progress(done, len(pieces))
+        with replacing_folder(MODELS / "finetuned") as folder:
+            write_json(folder / "shots.json", split.shots)
+            if split.pieces:
+                train_all(run, split, folder)
+            else:
+                target = run.parameters.source.target
+                run.say(f"no labelled sequence of {target} yet: nothing to fine-tune with")

@@ -6,20 +6,42 @@ Stopped and started again, it goes on from its last checkpoint.
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from learning import read_learning_curves
-from stage import CHECKPOINTS, DATA, MODELS, RUNS, stage
+from stage import CHECKPOINTS, DATA, MODELS, RUNS, Stage, stage
 
 from astroreel.classes import class_indices
 from astroreel.evaluation.illustrations import learning_curves
-from astroreel.files import read_json
+from astroreel.files import read_json, write_json
 from astroreel.models.networks import build
 from astroreel.models.rcnn import RcnnClassifier
-from astroreel.sequences.prepare import prepare
+from astroreel.sequences.prepare import LazyPrepared, prepare
+from astroreel.sequences.recipe import Recipe
 from astroreel.sequences.store import load_store
+from astroreel.survey.conditions import ConditionsTable
+from astroreel.survey.survey import load_survey
 from astroreel.training.calibrate import fit_temperature
-from astroreel.training.loop import train
+from astroreel.training.loop import TrainingSet, train
+from astroreel.training.stream import Stream
+
+
+def training_set(run: Stage) -> TrainingSet:
+    config, preparation = run.parameters.pretrain, run.parameters.preparation
+    if config.source == "stored":
+        return LazyPrepared(load_store(DATA / "simulated" / "train"), preparation)
+    simulation = run.parameters.simulate
+    conditions = ConditionsTable.read(DATA / "conditions.ecsv")
+    recipe = Recipe(load_survey(simulation.survey), conditions, "train", simulation)
+    stream = Stream(recipe, preparation, config.reuse, config.reservoir)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "stream.json"
+        write_json(path, stream.manifest(config.batch_size, config.seed, config.iterations))
+        run.reporter.artifact(path)
+    return stream
+
 
 if __name__ == "__main__":
     with stage("pretrain") as run:
@@ -27,12 +49,11 @@ if __name__ == "__main__":
         config = run.parameters.pretrain.model_copy(update={"learning_rate": best["learning_rate"]})
         run.reporter.params({**config.model_dump(), "network": best["network"]})
         valid = load_store(DATA / "simulated" / "valid")
-        train_set = prepare(load_store(DATA / "simulated" / "train"), preparation)
         valid_set = prepare(valid, preparation)
         network = build(best["network"], config.seed)
         checkpoint = CHECKPOINTS / f"{run.key}.safetensors"
         with run.progress("pretrain") as progress:
-            result = train(network, train_set, valid_set, config, run.reporter, checkpoint, progress)
+            result = train(network, training_set(run), valid_set, config, run.reporter, checkpoint, progress)
         cold = RcnnClassifier(network.to("cpu"), preparation)
         probabilities = cold.predict(valid)[valid.offsets[1:] - 1]
         logits = np.log(np.maximum(probabilities, np.finfo(float).tiny))

@@ -9,39 +9,44 @@ from collections import defaultdict
 
 import numpy as np
 from learning import read_learning_curves
+from numpy.typing import NDArray
 from stage import DATA, REPORTS, ROOT, RUNS, stage
 
-from astroreel.classes import CLASSES
-from astroreel.evaluation.illustrations import LightCurveExample
+from astroreel.evaluation.gallery import longest_of_each_class
+from astroreel.evaluation.populations import median_magnitudes
 from astroreel.evaluation.report import Exclusion, ReportData, describe, render_report
 from astroreel.evaluation.results import load_evaluation
 from astroreel.files import read_json
-from astroreel.photometry.optimal import photometry
+from astroreel.parameters import Parameters
+from astroreel.photometry.feature_set import FeatureSet
+from astroreel.photometry.twins import twins
 from astroreel.provenance import provenance
 from astroreel.sequences.file import read_folder
-from astroreel.sequences.prepare import Preparation
-from astroreel.sequences.record import SequenceSet
 from astroreel.sequences.split import Split, cut
 from astroreel.sequences.store import load_store
+from astroreel.survey.conditions import ConditionsTable
+from astroreel.survey.forecast import generate_conditions
+from astroreel.survey.survey import Survey, load_survey
 from astroreel.training.reporter import find_spools, read_spool
 
 
-def longest_of_each_class(sequences: SequenceSet) -> SequenceSet:
-    """One object a class: the first among those with the most epochs."""
-    present = [label for label in CLASSES if label in sequences.labels]
-    lengths = sequences.lengths
-    return sequences.select(
-        np.array([np.where(sequences.labels == label, lengths, -1).argmax() for label in present])
-    )
+def magnitudes(parameters: Parameters) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """Of the simulated test set and of the target, as far as it has objects."""
+    domain = "surrogate" if parameters.source.target == "surrogate" else "real"
+    sets = {
+        name: FeatureSet.load(DATA / "features" / f"{file}.npz")
+        for name, file in (("simulated", "test"), (domain, "target"))
+    }
+    return {name: median_magnitudes(one, parameters.preparation) for name, one in sets.items() if len(one)}
 
 
-def light_curves(sequences: SequenceSet, preparation: Preparation) -> list[LightCurveExample]:
-    curves = photometry(sequences, preparation)
-    parts = [slice(*curves.offsets[index : index + 2]) for index in range(len(sequences))]
-    return [
-        LightCurveExample(str(label), curves.mjd[p] - curves.mjd[p][0], curves.flux[p], curves.error[p])
-        for label, p in zip(sequences.labels, parts, strict=True)
-    ]
+def conditions(parameters: Parameters, survey: Survey) -> dict[str, ConditionsTable]:
+    """The conditions that were simulated in; beside HiTS's own, as many fields as modelled."""
+    used = ConditionsTable.read(DATA / "conditions.ecsv").select_band(survey.band)
+    if parameters.source.target != "hits":
+        return {"modelled": used}
+    rng = np.random.default_rng(parameters.simulate.seed)
+    return {"modelled": generate_conditions(survey, len(used.fields), rng), "real": used}
 
 
 def exclusions(split: Split) -> list[Exclusion]:
@@ -59,7 +64,9 @@ if __name__ == "__main__":
         split = Split.read(DATA / "split.json")
         target = cut(read_folder(DATA / "target"), split, parameters.split)
         simulated = {name: load_store(DATA / "simulated" / name) for name in ("train", "valid", "test")}
-        examples = longest_of_each_class(simulated["test"])
+        survey = load_survey(DATA / "survey.json")
+        shown = longest_of_each_class(target)
+        benchmarks = REPORTS / "benchmarks.json"
         origin = provenance(ROOT)
         records = [read_spool(folder) for folder in find_spools(RUNS)]
         data = ReportData(
@@ -68,14 +75,16 @@ if __name__ == "__main__":
             parameters=parameters.model_dump(mode="json"),
             provenance={"commit": origin.pop("git.commit"), "dirty": origin.pop("git.dirty"), **origin},
             tables=[
-                describe("Target", target),
+                *([describe("Target", target)] if len(target) else []),
                 *(describe(f"Simulated, {name}", part) for name, part in simulated.items()),
             ],
             exclusions=exclusions(split),
             learning=read_learning_curves(RUNS / "pretrain"),
-            light_curves=light_curves(examples, parameters.preparation),
-            stamps=examples,
-            target_stamps=longest_of_each_class(target),
+            examples=longest_of_each_class(simulated["test"]),
+            twins=(shown, twins(shown, survey, parameters.simulate.seed)) if len(shown) else None,
+            magnitudes=magnitudes(parameters),
+            conditions=conditions(parameters, survey),
+            benchmarks=read_json(benchmarks) if benchmarks.exists() else {},
             seconds={record.name: (record.end_ms - record.start_ms) / 1000 for record in records},
         )
         render_report(REPORTS / "index.html", data)

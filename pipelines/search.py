@@ -7,7 +7,7 @@ import shutil
 from stage import CHECKPOINTS, DATA, MODELS, stage
 
 from astroreel.files import write_json
-from astroreel.sequences.prepare import prepare
+from astroreel.sequences.prepare import LazyPrepared, prepare
 from astroreel.sequences.store import load_store
 from astroreel.training.search import run_search
 from astroreel.training.space import chosen_network
@@ -16,7 +16,8 @@ if __name__ == "__main__":
     with stage("search") as run:
         config, preparation = run.parameters.search, run.parameters.preparation
         run.reporter.params(config.model_dump())
-        train, valid = (prepare(load_store(DATA / "simulated" / n), preparation) for n in ("train", "valid"))
+        train = LazyPrepared(load_store(DATA / "simulated" / "train"), preparation)
+        valid = prepare(load_store(DATA / "simulated" / "valid"), preparation)
         unfinished = CHECKPOINTS / run.key
         with run.progress("search") as progress:
             result = run_search(config, train, valid, run.reporter, unfinished, progress)

@@ -1,15 +1,26 @@
-"""Stage simulate: the labelled training, validation and test sequences (thesis 3.1)."""
+"""Stage simulate: the labelled training, validation and test sequences (thesis 3.1).
+
+Stopped and started again, it goes on from its last whole shard.
+"""
 
 from __future__ import annotations
 
-import numpy as np
-from stage import DATA, stage
+import shutil
 
+from stage import CHECKPOINTS, DATA, console, stage
+
+from astroreel.files import replacing_folder
 from astroreel.lightcurves.partition import Split
-from astroreel.sequences.simulate import simulate
-from astroreel.sequences.store import save_store
+from astroreel.sequences.recipe import Recipe
+from astroreel.sequences.shards import is_finished, simulate_to
+from astroreel.sequences.store import load_store
 from astroreel.survey.conditions import ConditionsTable
 from astroreel.survey.survey import load_survey
+
+
+def say(message: str) -> None:
+    console.print(f"simulate: {message}", markup=False)
+
 
 if __name__ == "__main__":
     with stage("simulate") as run:
@@ -18,9 +29,17 @@ if __name__ == "__main__":
         survey = load_survey(config.survey)
         conditions = ConditionsTable.read(DATA / "conditions.ecsv")
         sizes: dict[Split, int] = {"train": config.n_train, "valid": config.n_valid, "test": config.n_test}
-        generators = np.random.default_rng(config.seed).spawn(len(sizes))
-        for (split, n), rng in zip(sizes.items(), generators, strict=True):
-            with run.progress(f"simulate {split}") as progress:
-                sequences = simulate(survey, conditions, n, split, config, rng, progress=progress)
-            save_store(DATA / "simulated" / split, sequences)
-            run.reporter.metrics({f"{split}.objects": n, f"{split}.stamps": len(sequences.epochs)})
+        unfinished = CHECKPOINTS / run.key
+        # What was begun with other parameters or other code is of no use any more, and large.
+        for stale in set(CHECKPOINTS.glob("simulate-*")) - {unfinished}:
+            shutil.rmtree(stale)
+        for split, n in sizes.items():
+            folder = unfinished / split
+            if not is_finished(folder):
+                with run.progress(f"simulate {split}") as progress:
+                    simulate_to(folder, Recipe(survey, conditions, split, config), n, "store", say, progress)
+            run.reporter.metrics({f"{split}.objects": n, f"{split}.stamps": len(load_store(folder).epochs)})
+        with replacing_folder(DATA / "simulated") as scratch:
+            for split in sizes:
+                shutil.move(unfinished / split, scratch / split)
+        unfinished.rmdir()

@@ -56,6 +56,10 @@ class Stage:
     parameters: Parameters
     reporter: Reporter
 
+    def say(self, message: str) -> None:
+        """Tell the user something, in one line."""
+        console.print(f"{self.name}: {message}", markup=False)
+
     def figure(self, drawing: Drawing) -> None:
         """Keep a drawing with the run's record."""
         with TemporaryDirectory() as folder:

@@ -24,8 +24,9 @@ from astroreel.sequences.prepare import Preparation
 from astroreel.sequences.simulate import SimulationConfig
 from astroreel.sequences.split import SplitConfig
 from astroreel.sequences.surrogate import SurrogateConfig
-from astroreel.source import Request, Source, find_source, is_hits_folder
-from astroreel.training.config import FinetuneConfig, SearchConfig, TrainingConfig
+from astroreel.source import Source, find_source, is_hits_folder, read_survey, target_choices
+from astroreel.survey.survey import Survey
+from astroreel.training.config import FinetuneConfig, PretrainConfig, SearchConfig
 
 FILE = Path("params.yaml")
 _SCALES = Path(__file__).parent / "scales"
@@ -68,7 +69,7 @@ class Parameters(_Section):
     split: SplitConfig
     forest: ForestConfig
     search: SearchConfig
-    pretrain: TrainingConfig
+    pretrain: PretrainConfig
     finetune: FinetuneConfig
     evaluate: EvaluationConfig
     registry: Registry
@@ -84,6 +85,17 @@ class Parameters(_Section):
                     "registry.{key} is {value}, but split.{made} is {count}: choose one from 0 to {last}",
                     {"key": key, "value": value, "made": made, "count": count, "last": count - 1},
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _simulates_its_target(self) -> Self:
+        # A survey's models must not carry the name of another.
+        if not self.source.labelled and self.simulate.survey != self.source.survey:
+            raise PydanticCustomError(
+                "another_survey",
+                "simulate.survey is {survey}, but the target's is {own}: the one must be the other",
+                {"survey": self.simulate.survey, "own": self.source.survey},
+            )
         return self
 
 
@@ -105,22 +117,21 @@ def configure(
 ) -> Parameters:
     """Write ``root/params.yaml``: a scale's preset, or what is there, with the source found anew.
 
-    What was set by hand stays unless ``scale`` is given. The file is left alone where nothing changes.
+    What was set by hand stays unless ``scale`` is given; where the target is of another survey than it
+    was, what depends on the survey is set as that one says. The file is left alone where nothing changes.
     """
-    _check_choice("--scale", scale, get_args(Scale))
-    _check_choice("--target", target, get_args(Request))
-    if source == "":
-        raise UserError("--source is empty: name a HiTS source folder")
-    if source and target == "surrogate":
-        raise UserError(f"--source {source} with --target surrogate, which has no source: leave one out")
+    _check_options(scale, target, source)
     path = root / FILE
     before = "" if scale or not path.exists() else _text(path)
     content = _parsed(before, path) if before.strip() else preset(cast(Scale, scale or "default"))
     old = _checked(content, path).source
-    request = cast(Request, target or (old.request if source is None else "hits"))
-    if source is None and request != "surrogate":
+    request = target or (old.request if source is None else "hits")
+    if source is None and request in ("auto", "hits"):
         source = _still_there(root, old.path, say)
-    content["source"].update(find_source(root, request, source or "", say).model_dump())
+    found = find_source(root, request, source or "", say)
+    content["source"].update(found.model_dump())
+    if found.survey != old.survey:
+        _follow(content, found.survey, read_survey(root, found.survey))
     parameters = _checked(content, path)
     text = _dump(content)
     if text != before:
@@ -137,9 +148,22 @@ def preset(scale: Scale) -> Any:
     return content
 
 
-def _check_choice(option: str, value: str | None, choices: tuple[str, ...]) -> None:
-    if value is not None and value not in choices:
-        raise UserError(f"{option} is {value!r}: choose from {', '.join(choices)}")
+def _check_options(scale: str | None, target: str | None, source: str | None) -> None:
+    if scale is not None and scale not in get_args(Scale):
+        raise UserError(f"--scale is {scale!r}: choose from {', '.join(get_args(Scale))}")
+    if target == "":
+        raise UserError(f"--target is empty: choose from {target_choices()}")
+    if source == "":
+        raise UserError("--source is empty: name a HiTS source folder")
+    if source and target not in (None, "auto", "hits"):
+        raise UserError(f"--source {source} with --target {target}, which has no source: leave one out")
+
+
+def _follow(content: Any, name: str, survey: Survey) -> None:
+    """Set what depends on the survey."""
+    content["simulate"]["survey"] = name
+    content["preparation"].update(reference_zp=survey.reference_zp, reference_exptime=survey.exptime)
+    content["split"]["max_seeing"] = survey.max_seeing
 
 
 def _still_there(root: Path, path: str, say: Callable[[str], None]) -> str:
@@ -199,7 +223,7 @@ def _departure(error: ErrorDetails) -> str:
             return f"{key}: unknown, its value is {value}: known are {', '.join(_known(error['loc'][:-1]))}"
         case "model_type":
             return f"{key}: expected the keys {', '.join(_known(error['loc']))} below it, not {value}"
-        case "not_trained":
+        case "not_trained" | "another_survey":
             return error["msg"]
     rule = error["msg"].removeprefix("Value error, ").partition(", unable to ")[0]
     return f"{key}: {rule}, not {value}"

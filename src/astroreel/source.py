@@ -1,8 +1,9 @@
-"""Where the target's real data come from: found once, then pinned by path and digest.
+"""Where the target's labelled sequences come from: found once, then pinned by path and digest.
 
 The pipeline itself never looks for data. `find_source` does, before it: a HiTS folder at hand, else a
 clone of the public repository at its pinned commit, else a surrogate, said loudly. What it finds is
-written into params.yaml, and the ingest stage refuses a folder whose digest is another.
+written into params.yaml, and the ingest stage refuses what has another digest. Of any other survey there
+are no labelled sequences yet: all that it gives is conditions to simulate in.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from astroreel.errors import UserError
-from astroreel.files import folder_digest, replacing_folder
+from astroreel.files import file_digest, folder_digest, replacing_folder
+from astroreel.survey.survey import Survey, load_survey, survey_names
 
 PUBLIC_REPOSITORY = "https://github.com/rodrigcd/HiTS_simulations"
 PINNED_COMMIT = "275198b77abef1e1db4a669e7d824d9655501ab0"
@@ -31,8 +32,11 @@ _CLONE_SECONDS = 1800
 #: git gives a transfer up that stands still.
 _STALLS = ("-c", "http.lowSpeedLimit=1000", "-c", "http.lowSpeedTime=30")
 
-Target = Literal["hits", "surrogate"]
-Request = Literal["auto", "hits", "surrogate"]
+#: Targets that there are labelled sequences of, both of this survey.
+LABELLED = ("hits", "surrogate")
+LABELLED_SURVEY = "hits"
+#: What may be asked for beside another survey.
+REQUESTS = ("auto", *LABELLED)
 
 
 class Source(BaseModel):
@@ -41,28 +45,54 @@ class Source(BaseModel):
     Attributes
     ----------
     request
-        What was asked for: ``auto`` takes HiTS where it can be had.
+        What was asked for: ``auto`` takes HiTS where it can be had; or a survey, by its name or its file.
     target
-        The target domain that the run is about.
+        The target domain that the run is about, after which its models are called.
     path
-        Folder of the HiTS files, relative to the project's root or absolute; "" for the surrogate.
+        Folder of the HiTS files, relative to the project's root or absolute; "" where none are read.
     digest
-        sha256 over the files that the conversion reads; "" for the surrogate.
+        sha256 over what is read from outside: the files of the conversion, or a survey's own file.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    request: Request = Field("auto")
-    target: Target = Field("surrogate")
+    request: str = Field("auto", min_length=1)
+    target: str = Field("surrogate", pattern=r"^[a-z0-9_]{1,24}$")
     path: str = Field("")
     digest: str = Field("")
 
+    @field_validator("target")
+    @classmethod
+    def _is_what_was_asked_for(cls, target: str, info: ValidationInfo) -> str:
+        if info.data.get("request") in REQUESTS and target not in LABELLED:
+            raise ValueError(f"must be {' or '.join(LABELLED)} where source.request names no survey")
+        return target
 
-def find_source(root: Path, request: Request, path: str, say: Callable[[str], None]) -> Source:
+    @property
+    def labelled(self) -> bool:
+        """Whether there are labelled sequences of the target."""
+        return self.target in LABELLED
+
+    @property
+    def survey(self) -> str:
+        """The survey that the target belongs to: its name, or its file relative to the project's root."""
+        return LABELLED_SURVEY if self.labelled else self.request
+
+
+def target_choices() -> str:
+    """What may be asked for, in words."""
+    surveys = (name for name in survey_names() if name not in REQUESTS)
+    return f"{', '.join((*REQUESTS, *surveys))}, or a survey's file"
+
+
+def find_source(root: Path, request: str, path: str, say: Callable[[str], None]) -> Source:
     """Find the target's data: ``path`` if given, else the neighbour folder, else a clone, else none.
 
-    Raises `UserError` where HiTS was asked for, by name or by path, and cannot be had.
+    Raises `UserError` where HiTS was asked for, by name or by path, and cannot be had, or where a survey
+    was asked for and is unknown or breaks a rule.
     """
+    if request not in REQUESTS:
+        return _unlabelled(root, request)
     if request == "surrogate":
         return Source(request=request, target="surrogate")
     candidates = [Path(path)] if path else [NEIGHBOUR, CLONE]
@@ -82,7 +112,18 @@ def find_source(root: Path, request: Request, path: str, say: Callable[[str], No
     return _hits(root, request, CLONE)
 
 
-def _hits(root: Path, request: Request, path: Path) -> Source:
+def _unlabelled(root: Path, request: str) -> Source:
+    if request in survey_names():
+        return Source(request=request, target=request)
+    if not (root / request).is_file():
+        raise UserError(f"target {request!r}: choose from {target_choices()}")
+    name = load_survey(root / request).name
+    if name in REQUESTS:
+        raise UserError(f"{request}: name is {name!r}, which means another target: give the survey its own")
+    return Source(request=request, target=name, digest=file_digest(root / request))
+
+
+def _hits(root: Path, request: str, path: Path) -> Source:
     digest = source_digest(root / path)
     return Source(request=request, target="hits", path=path.as_posix(), digest=digest)
 
@@ -102,13 +143,28 @@ def verify_source(root: Path, source: Source) -> Path:
     folder = root / source.path
     if not is_hits_folder(folder):
         raise UserError(f"{folder}: source.path names no HiTS folder: run `astroreel configure`")
-    found = source_digest(folder)
+    _check_digest(folder, source_digest(folder), source)
+    return folder
+
+
+def read_survey(root: Path, name: str) -> Survey:
+    """A survey by its name, or by its file relative to the project's root; raises as `load_survey`."""
+    return load_survey(name if name in survey_names() else root / name)
+
+
+def verify_survey(root: Path, source: Source) -> None:
+    """Raise `UserError` where the file of a survey without labels changed since it was pinned."""
+    if source.survey not in survey_names():
+        path = root / source.survey
+        _check_digest(path, file_digest(path), source)
+
+
+def _check_digest(path: Path, found: str, source: Source) -> None:
     if found != source.digest:
         raise UserError(
-            f"{folder}: its digest is {found[:12]}, source.digest is {source.digest[:12]}: "
+            f"{path}: its digest is {found[:12]}, source.digest is {source.digest[:12]}: "
             "the data changed; run `astroreel configure` to take it as it is now"
         )
-    return folder
 
 
 def clone_public(path: Path, say: Callable[[str], None]) -> None:

@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 from astroreel.errors import UserError
 from astroreel.models.networks import NETWORKS
 from astroreel.parameters import Parameters, Scale, configure, preset, read_parameters
+from astroreel.survey.survey import load_survey
 from astroreel.training.config import Network
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,7 +73,8 @@ def test_a_scale_is_larger_than_the_one_before() -> None:
 def test_the_thesis_scale_has_the_sizes_of_the_thesis() -> None:
     thesis = Parameters.model_validate(preset("thesis"))
     assert (thesis.pretrain.iterations, thesis.pretrain.batch_size) == (30_000, 256)
-    assert thesis.simulate.n_train / 7 == 120_000
+    sequences = thesis.pretrain.iterations * thesis.pretrain.batch_size / thesis.pretrain.reuse
+    assert (thesis.pretrain.source, round(sequences / 7, -4)) == ("stream", 120_000)
     assert thesis.search.networks == ("thesis",)
 
 
@@ -103,7 +105,7 @@ def test_a_changed_value_is_read(project: Path) -> None:
             "scale: large",
             "scale: Input should be 'smoke', 'default' or 'thesis', not 'large'",
         ),
-        ("target: surrogate\n", "target: lsst\n", "source.target: .*'hits' or 'surrogate', not 'lsst'"),
+        ("target: surrogate\n", "target: lsst\n", "source.target: must be hits or surrogate .*, not 'lsst'"),
         ("n_train: 1400", "n_train: 0", "simulate.n_train: .*greater than or equal to 1, not 0"),
         ("n_train: 1400", "n_train: many", "simulate.n_train: Input should be a valid integer, not 'many'$"),
         ("n_train: 1400", "n_train: 1.5", "simulate.n_train: .*integer.*, not 1.5"),
@@ -291,7 +293,14 @@ def test_a_surrogate_asked_for_stays_one_though_hits_is_near(project: Path) -> N
     ("scale", "target", "source", "message"),
     [
         ("large", None, None, "^--scale is 'large': choose from smoke, default, thesis$"),
-        (None, "lsst", None, "^--target is 'lsst': choose from auto, hits, surrogate$"),
+        (
+            None,
+            "lsss",
+            None,
+            "^target 'lsss': choose from auto, hits, surrogate, lsst, ztf, or a survey's file$",
+        ),
+        (None, "", None, "^--target is empty: choose from auto"),
+        (None, "lsst", "../mine", "^--source ../mine with --target lsst, which has no source"),
         (None, None, "nowhere", "^nowhere: no real_obs/real_stamps in this folder"),
         (None, None, "", "^--source is empty"),
         (None, "surrogate", "../mine", "^--source ../mine with --target surrogate"),
@@ -303,6 +312,51 @@ def test_an_option_that_means_nothing_is_refused_and_nothing_written(
     with pytest.raises(UserError, match=message):
         configure(tmp_path, scale, target, source, silent)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_survey_without_labels_sets_what_depends_on_it_and_is_kept(project: Path) -> None:
+    edit(project, "n_train: 1400", "n_train: 70")
+    lsst = load_survey("lsst")
+    chosen = configure(project, None, "lsst", None, silent)
+    assert (chosen.source.target, chosen.source.labelled, chosen.simulate.survey) == ("lsst", False, "lsst")
+    assert chosen.preparation.reference_zp == lsst.reference_zp
+    assert chosen.preparation.reference_exptime == lsst.exptime
+    assert chosen.split.max_seeing == lsst.max_seeing
+    assert chosen.simulate.n_train == 70
+    edit(project, f"max_seeing: {lsst.max_seeing}", "max_seeing: 1.1")
+    assert configure(project, None, None, None, silent).split.max_seeing == 1.1
+
+
+def test_what_follows_the_survey_comes_back_with_it(project: Path) -> None:
+    before = (project / "params.yaml").read_text()
+    configure(project, None, "ztf", None, silent)
+    configure(project, None, "surrogate", None, silent)
+    assert read_parameters(project) == Parameters.model_validate(YAML(typ="safe").load(before))
+
+
+def test_a_survey_of_ones_own_is_pinned_by_its_file(project: Path) -> None:
+    own = load_survey("lsst").model_copy(update={"name": "own"})
+    (project / "own.yaml").write_text(own.model_dump_json())
+    first = configure(project, None, "own.yaml", None, silent)
+    assert (first.source.target, first.simulate.survey) == ("own", "own.yaml")
+    (project / "own.yaml").write_text(own.model_copy(update={"exptime": 45.0}).model_dump_json())
+    assert configure(project, None, None, None, silent).source.digest != first.source.digest
+    (project / "own.yaml").unlink()
+    with pytest.raises(UserError, match=r"^target 'own\.yaml': choose from .*, or a survey's file"):
+        configure(project, None, None, None, silent)
+
+
+def test_a_survey_of_ones_own_does_not_take_the_name_of_a_target(project: Path) -> None:
+    (project / "own.yaml").write_text(load_survey("hits").model_dump_json())
+    with pytest.raises(UserError, match=r"^own\.yaml: name is 'hits', which means another target"):
+        configure(project, None, "own.yaml", None, silent)
+
+
+def test_a_surveys_models_are_not_trained_on_another(project: Path) -> None:
+    configure(project, None, "lsst", None, silent)
+    edit(project, "survey: lsst", "survey: ztf")
+    with pytest.raises(UserError, match=r"simulate\.survey is ztf, but the target's is lsst"):
+        read_parameters(project)
 
 
 @pytest.mark.parametrize("module", ["astroreel.cli", "astroreel.parameters"])

@@ -17,9 +17,12 @@ from astroreel.source import (
     clone_public,
     find_source,
     is_hits_folder,
+    read_survey,
     source_digest,
     verify_source,
+    verify_survey,
 )
+from astroreel.survey.survey import load_survey
 
 
 def make_hits(folder: Path, content: str = "stamps") -> Path:
@@ -214,6 +217,23 @@ def test_data_that_are_gone_since_they_were_pinned_are_named(root: Path) -> None
         UserError, match=r"mine: source\.path names no HiTS folder: run `astroreel configure`"
     ):
         verify_source(root, Source(request="hits", target="hits", path="../mine", digest="0"))
+
+
+def test_a_survey_that_comes_with_the_package_needs_no_digest(root: Path) -> None:
+    found = find_source(root, "ztf", "", silent)
+    assert found == Source(request="ztf", target="ztf")
+    verify_survey(root, found)
+
+
+def test_a_survey_file_that_changed_since_it_was_pinned_is_refused(root: Path) -> None:
+    own = load_survey("lsst").model_copy(update={"name": "own"})
+    (root / "own.yaml").write_text(own.model_dump_json())
+    pinned = find_source(root, "own.yaml", "", silent)
+    verify_survey(root, pinned)
+    assert read_survey(root, pinned.survey) == own
+    (root / "own.yaml").write_text(own.model_copy(update={"exptime": 45.0}).model_dump_json())
+    with pytest.raises(UserError, match=r"own\.yaml: its digest is .*: the data changed; run"):
+        verify_survey(root, pinned)
 
 
 def test_only_what_the_conversion_reads_is_in_the_digest(root: Path) -> None:
