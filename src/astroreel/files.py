@@ -122,6 +122,12 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def file_digests(path: Path) -> dict[str, str]:
+    """Hexadecimal sha256 of each file below a folder, by its relative name."""
+    files = sorted(one for one in path.rglob("*") if one.is_file())
+    return {one.relative_to(path).as_posix(): file_digest(one) for one in files}
+
+
 def folder_digest(path: Path, pattern: str = "**/*") -> str:
     """Hexadecimal sha256 over the relative names and contents of the files below a folder."""
     total = hashlib.sha256()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import multiprocessing
 import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,18 +20,20 @@ import pytest
 from mlflow import MlflowClient
 
 from astroreel.errors import UserError
-from astroreel.models.bundle import Bundle, save_bundle
+from astroreel.models.bundle import Bundle, load_bundle, save_bundle
 from astroreel.sequences.prepare import Preparation
 from astroreel.sequences.record import SequenceSet
 from astroreel.tracking import flavour, registry, store
-from astroreel.tracking.card import Figure, FineTuning, version_card
+from astroreel.tracking.card import TEMPLATE, Figure, FineTuning, Subject, version_card
 from astroreel.tracking.publish import TrainedModel, publish_all
-from astroreel.tracking.registry import download_bundle, publish_version, status
+from astroreel.tracking.registry import Labelled, download_bundle, publish_version, status
 from astroreel.tracking.runs import publish_run
 from astroreel.tracking.store import connect, experiment_id
+from astroreel.tracking.versions import Registry, target_of
 from astroreel.training.reporter import FAILED, SpoolReporter, read_spool
 
 STEPS = 200
+CARD = Path(__file__).parents[2] / TEMPLATE
 
 #: What a second process runs: publish the project in the folder given to a store given.
 PUBLISH = """
@@ -95,13 +97,15 @@ def trained_models(root: Path, target: str) -> list[TrainedModel]:
         bundle=root / "models" / "finetuned",
         run=root / "runs" / "finetune" / "children" / "draw-0",
         figures={"real.mean_recall_22": Figure(0.75, 0.7, 0.8125, 580)},
+        slices={"real.recall_22.supernova": Figure(0.5, 0.4, 0.625, 55)},
         tuning=FineTuning(pretrained.bundle, shots=10, draw=0, fold=3),
+        labelled=[Labelled("SNHiTS15a", "supernova", "Blind15A_04")],
     )
     return [pretrained, finetuned]
 
 
 def publish_project(root: Path, uri: str, target: str = "hits") -> dict[str, Any]:
-    return publish_all(root / "runs", trained_models(root, target), uri, f"cycle-{target}")
+    return publish_all(root / "runs", trained_models(root, target), CARD, uri, f"cycle-{target}")
 
 
 def all_runs(client: MlflowClient, experiment: str) -> list[Any]:
@@ -187,6 +191,7 @@ def test_a_version_says_where_it_comes_from(tmp_path: Path, uri: str) -> None:
     assert first.tags["data.data/simulated"] == "aaaa.dir"
     assert second.tags["training"] == "fine-tuned"
     assert second.tags["parent"] == "lineage-forest/1"
+    assert second.tags["parent.digest"] == first.tags["astroreel.digest"]
     assert second.tags["git.dirty"] == "true"
     assert client.get_run(second.run_id).info.run_name == "draw-0"
     assert second.tags["metric.real.mean_recall_22"] == "0.75"
@@ -197,11 +202,15 @@ def test_a_fine_tuned_versions_card_tells_its_figures_from_itself(tmp_path: Path
     publish_project(make_project(tmp_path), uri, "card")
     client = connect(uri)
     first, second = (client.get_model_version("card-forest", number).description for number in ("1", "2"))
+    second = " ".join(second.split())
     assert "| mean recall, real | 0.750 (0.700 to 0.812), n = 580 |" in second
     assert "fine-tuned on 10 real sequences a class" in second
     assert "means over all draws and folds. This version is the model of draw 0, fold 3." in second
-    assert "- fine-tuned from: `card-forest/1`" in second
-    assert "models:/card-forest/VERSION" in second
+    assert "- fine-tuned from: `card-forest/1`, bundle `" in second
+    assert "--model models:/card-forest/2 " in second
+    assert "--model models:/card-forest/1 " in first
+    assert "| recall, real, supernova | 0.500 (0.400 to 0.625), n = 55 |" in second
+    assert "labelled objects: 1, named in its file" in second
     assert ", trained on simulations, for" in first
     assert "fine-tuned" not in first
     assert "over all draws" not in first
@@ -210,8 +219,10 @@ def test_a_fine_tuned_versions_card_tells_its_figures_from_itself(tmp_path: Path
 def test_a_networks_card_names_it_and_a_surveys_its_limits() -> None:
     weights, preparation = {"w": np.zeros(1)}, Preparation()
     bundle = Bundle("rcnn", weights, {"name": "photometric"}, preparation, 1.0, "0" * 64)
-    card = version_card("hits-rcnn", bundle, {"target": "hits", "scale": "smoke"}, {}, None)
-    assert "- network: `photometric`" in card
+    card = version_card(
+        CARD, Subject("hits-rcnn", "7", bundle, {"target": "hits", "scale": "smoke"}, {}, None)
+    )
+    assert "network `photometric`" in card
     assert "- classes: supernova, rr_lyrae, cepheid" in card
     assert "no labelled Cepheids, galaxies or asteroids" in card
 
@@ -362,6 +373,124 @@ def test_a_bundle_changed_in_the_store_is_refused_until_published_again(
     download_bundle(client, f"models:/{target}-forest/{renewed['version']}", tmp_path / "cache")
 
 
+def test_a_template_that_is_missing_or_wrong_is_one_line(tmp_path: Path) -> None:
+    bundle = Bundle("forest", {"w": np.zeros(1)}, {}, Preparation(), 1.0, "0" * 64)
+    subject = Subject("hits-forest", "7", bundle, {"target": "hits", "scale": "smoke"}, {}, None)
+    with pytest.raises(UserError, match="cannot be read"):
+        version_card(tmp_path / "card.md", subject)
+    (tmp_path / "card.md").write_text("{{ nothing }}")
+    with pytest.raises(UserError, match="no template of a model card"):
+        version_card(tmp_path / "card.md", subject)
+
+
+def test_a_version_names_the_sha256_of_every_file_and_what_it_learned_from(tmp_path: Path, uri: str) -> None:
+    publish_project(make_project(tmp_path), uri, "whole")
+    registry = Registry(connect(uri))
+    first, second = (registry.named(f"whole-forest/{number}") for number in (1, 2))
+    fetched = registry.fetch(second, tmp_path / "fetched")
+    assert json.loads(second.tags["manifest"]) == fetched.files
+    assert {"MLmodel", "labelled.json", "data/bundle/weights.safetensors"} <= fetched.files.keys()
+    assert fetched.labelled() == [Labelled("SNHiTS15a", "supernova", "Blind15A_04")]
+    assert registry.fetch(first, tmp_path / "first").labelled() == []
+    assert load_bundle(fetched.bundle).digest == second.digest
+
+
+def test_governance_reads_and_writes_aliases_and_tags(tmp_path: Path, uri: str) -> None:
+    publish_project(make_project(tmp_path), uri, "governed")
+    client = connect(uri)
+    registry, model = Registry(client), "governed-forest"
+    client.create_registered_model("somebody-elses")
+    assert registry.champions()[model] is None
+    assert "somebody-elses" not in registry.champions()
+    registry.set_alias(model, "champion", 2)
+    assert (registry.champions()[model], registry.alias(model, "champion")) == (2, 2)
+    version = registry.named(f"models:/{model}/2")
+    registry.tag(version, {"reconcile.refused": "x" * 6000})
+    assert registry.named(version.uri).tags["reconcile.refused"] == "x" * 5000
+    registry.untag(registry.named(version.uri), ["reconcile.refused", "never.set"])
+    assert "reconcile.refused" not in registry.named(version.uri).tags
+    registry.remove_alias(model, "champion")
+    registry.remove_alias(model, "champion")
+    assert registry.alias(model, "champion") is None
+    assert [one.number for one in registry.versions() if one.model == model] == [1, 2]
+    assert (target_of(model), target_of("somebody-elses")) == ("governed", "")
+    registry.attach(version, tmp_path / "figure.svg", "gate/x")
+    assert [file.path for file in client.list_artifacts(version.run_id, "gate/x")] == ["gate/x/figure.svg"]
+
+
+def test_governance_tells_what_is_gone_from_what_does_not_answer(tmp_path: Path, uri: str) -> None:
+    publish_project(make_project(tmp_path), uri, "gone")
+    client = connect(uri)
+    registry = Registry(client)
+    first, second = (registry.named(f"gone-forest/{number}") for number in (1, 2))
+    assert registry.missing_files(first) == []
+    location = client.get_logged_model(first.source.removeprefix("models:/")).artifact_location
+    (Path(location.removeprefix("file://")) / "data" / "bundle" / "weights.safetensors").unlink()
+    assert registry.missing_files(first) == ["data/bundle/weights.safetensors"]
+    registry.set_alias("gone-forest", "champion", 2)
+    client.delete_model_version("gone-forest", "2")
+    assert registry.version("gone-forest", 2) is None
+    assert registry.champions()["gone-forest"] is None
+    registry.tag(second, {"reconcile.refused": "why"})
+    with pytest.raises(UserError, match="no such version"):
+        registry.named("gone-forest/2")
+    with pytest.raises(UserError, match="expected NAME/VERSION"):
+        registry.named("gone-forest")
+
+
+def publish_in_process(root: Path, uri: str, start: Any, results: Any) -> None:
+    start.wait()
+    results.put(publish_project(root, uri)["models"])
+
+
+def test_eight_processes_that_register_the_same_at_once_make_one_version(tmp_path: Path) -> None:
+    root = make_project(tmp_path)
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    context = multiprocessing.get_context("fork")
+    start, results = context.Barrier(8), context.Queue()
+    processes = [
+        context.Process(target=publish_in_process, args=(root, uri, start, results)) for _ in range(8)
+    ]
+    for process in processes:
+        process.start()
+    told = [results.get(timeout=240) for _ in processes]
+    for process in processes:
+        process.join(60)
+    assert sum(model["new"] for models in told for model in models) == 2
+    assert all([model["version"] for model in models] == [1, 2] for models in told)
+    client = connect(uri)
+    assert [(row.name, row.version) for row in status(client)] == [("hits-forest", 1), ("hits-forest", 2)]
+    assert len(all_runs(client, "cycle-hits")) == 4
+
+
+def test_of_machines_that_register_the_same_at_once_the_later_takes_its_version_back(
+    tmp_path: Path, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    SpoolReporter(tmp_path / "run", "run").close()
+    run_id = publish_run(client, experiment_id(client, "race"), read_spool(tmp_path / "run")).id
+    bundle = make_bundle(tmp_path / "bundle")
+    create = MlflowClient.create_model_version
+
+    def overtaken(self: MlflowClient, *args: Any, **kwargs: Any) -> Any:
+        with monkeypatch.context() as inner:
+            inner.setattr(MlflowClient, "create_model_version", create)
+            inner.setattr(registry, "_publisher", lambda: "another machine")
+            publish_version(client, "race-forest", bundle, run_id, {})
+        return create(self, *args, **kwargs)
+
+    monkeypatch.setattr(MlflowClient, "create_model_version", overtaken)
+    published = publish_version(client, "race-forest", bundle, run_id, {})
+    assert (published.id, published.new) == ("1", False)
+    assert [row.version for row in status(client) if row.name == "race-forest"] == [1]
+    download_bundle(client, "models:/race-forest/1", tmp_path / "cache")
+
+
+def test_the_store_that_is_connected_to_is_not_left_in_the_environment(tmp_path: Path) -> None:
+    before = os.environ.get("MLFLOW_TRACKING_URI")
+    connect(f"sqlite:///{tmp_path}/mlflow.db")
+    assert os.environ.get("MLFLOW_TRACKING_URI") == before
+
+
 def test_a_damaged_bundle_is_not_published(tmp_path: Path, uri: str) -> None:
     root = make_project(tmp_path)
     (root / "models" / "finetuned" / "weights.safetensors").write_bytes(b"damaged")
@@ -400,7 +529,7 @@ def test_a_model_whose_run_is_not_published_is_refused(tmp_path: Path, uri: str)
     SpoolReporter(root / "elsewhere", "elsewhere").close(FAILED)
     model = replace(trained_models(root, "stray")[0], run=root / "elsewhere")
     with pytest.raises(UserError, match="not below the folder of runs"):
-        publish_all(root / "runs", [model], uri, "stray")
+        publish_all(root / "runs", [model], CARD, uri, "stray")
 
 
 class Constant:
@@ -460,35 +589,3 @@ def test_what_is_no_store_is_named(tmp_path: Path, address: str, message: str) -
         connect(address.format(tmp_path))
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "nowhere").exists()
-
-
-@pytest.mark.slow
-def test_the_same_cycle_runs_against_a_server(tmp_path: Path) -> None:
-    root = make_project(tmp_path)
-    port = unused_port()
-    uri = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{tmp_path}/mlflow.db"]
-    command += ["--artifacts-destination", str(tmp_path / "mlartifacts")]
-    with (tmp_path / "log").open("w") as log, subprocess.Popen(command, stdout=log, stderr=log) as server:
-        try:
-            await_server(uri)
-            first, second = publish_project(root, uri), publish_project(root, uri)
-            folder = download_bundle(connect(uri), "models:/hits-forest/2", tmp_path / "cache")
-        finally:
-            server.terminate()
-    assert without_news(first) == without_news(second)
-    assert (first["runs"]["new"], second["runs"]["new"]) == (2, 0)
-    assert folder.name == first["models"][1]["digest"]
-
-
-def await_server(uri: str, seconds: float = 120.0) -> None:
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            connect(uri)
-            return
-        except UserError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.5)

@@ -20,6 +20,9 @@ from astroreel.errors import UserError
 from astroreel.files import read_json, replacing_folder, write_json
 from astroreel.models.bundle import load_bundle
 
+#: Where a project's pointers are.
+FOLDER = "deployed"
+
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 

@@ -1,27 +1,22 @@
-"""The description of a version in the registry: what it is, from what, how good, how to use it."""
+"""The model card: the description of a version, made from a template, its lineage and its figures."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from jinja2 import StrictUndefined, TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
 from astroreel.classes import CLASSES
+from astroreel.errors import UserError
 from astroreel.models.bundle import Bundle
 
-_SURROGATE = (
-    "**Target: surrogate.** It was measured on a simulated stand-in for a survey, not on real data; "
-    "its figures say nothing of a survey, and it is a model for none."
-)
-
-_LIMITS = {
-    "hits": (
-        "HiTS has no labelled Cepheids, galaxies or asteroids: for them no real figure exists.",
-        "The scatter of the simulated images was fitted to HiTS's constant stars of all fields, "
-        "tested ones included.",
-    )
-}
+#: The template, in a project's folder.
+TEMPLATE = Path("registry", "card.md")
 
 
 class Figure(NamedTuple):
@@ -53,47 +48,61 @@ class FineTuning:
     fold: int
 
 
-def version_card(
-    name: str,
-    bundle: Bundle,
-    tags: Mapping[str, str],
-    figures: Mapping[str, Figure],
-    tuning: FineTuning | None,
-) -> str:
-    """Markdown for a version's page; ``tags`` are the version's (:mod:`astroreel.tracking.registry`)."""
-    return "\n\n".join(_sections(name, bundle, tags, figures, tuning)) + "\n"
+@dataclass(frozen=True)
+class Subject:
+    """The version that a card is about.
+
+    Attributes
+    ----------
+    name, version
+        As in ``models:/NAME/VERSION``.
+    bundle
+        Its content.
+    tags
+        The version's (:mod:`astroreel.tracking.registry`).
+    figures
+        By ``DOMAIN.MEASURE``.
+    tuning
+        How it was fine-tuned; None: it was not.
+    """
+
+    name: str
+    version: str
+    bundle: Bundle
+    tags: Mapping[str, str]
+    figures: Mapping[str, Figure]
+    tuning: FineTuning | None
 
 
-def _sections(
-    name: str,
-    bundle: Bundle,
-    tags: Mapping[str, str],
-    figures: Mapping[str, Figure],
-    tuning: FineTuning | None,
-) -> Iterator[str]:
-    target = tags["target"]
-    if target == "surrogate":
-        yield _SURROGATE
-    yield (
-        f"Classifier of image sequences, {_training(target, tuning)}, for the target domain `{target}`, "
-        f"at scale `{tags['scale']}`."
-    )
-    yield "\n".join(_facts(bundle, tags))
-    if figures:
-        yield _table("after 22 epochs | value (95 % interval)", map(_figure, figures, figures.values()))
-    if figures and tuning:
-        yield (
-            "The figures are of the procedure: means over all draws and folds. "
-            f"This version is the model of draw {tuning.draw}, fold {tuning.fold}."
+def version_card(template: Path, subject: Subject) -> str:
+    """Markdown for a version's page.
+
+    Raises `UserError` where the template is missing or wrong.
+    """
+    environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, trim_blocks=True)
+    tags = subject.tags
+    try:
+        return environment.from_string(template.read_text(encoding="utf-8")).render(
+            name=subject.name,
+            version=subject.version,
+            kind=subject.bundle.kind,
+            network=subject.bundle.architecture.get("name", ""),
+            digest=subject.bundle.digest,
+            classes=CLASSES,
+            tags=defaultdict(str, tags),
+            data={key.removeprefix("data."): tags[key] for key in sorted(tags) if key.startswith("data.")},
+            figures={_title(key): figure for key, figure in subject.figures.items()},
+            tuning=subject.tuning,
+            training=_training(tags["target"], subject.tuning),
+            surrogate=tags["target"] == "surrogate",
+            real=any(key.startswith("real.") for key in subject.figures),
         )
-    data = {key.removeprefix("data."): tags[key] for key in sorted(tags) if key.startswith("data.")}
-    if data:
-        yield _table("data | md5", (f"`{path}` | `{digest}`" for path, digest in data.items()))
-    if target in _LIMITS:
-        yield "\n".join(["Limits:", "", *(f"- {limit}" for limit in _LIMITS[target])])
-    uri = f"models:/{name}/VERSION"
-    yield f"```\nastroreel classify PATH --model {uri} --out FILE.csv\n```"
-    yield f'```python\nmlflow.pyfunc.load_model("{uri}").predict(sequences)\n```'
+    except OSError as error:
+        raise UserError(f"{template}: cannot be read ({error.strerror}): take it back from git") from error
+    except TemplateError as error:
+        raise UserError(
+            f"{template}: no template of a model card ({error}): take it back from git"
+        ) from error
 
 
 def _training(target: str, tuning: FineTuning | None) -> str:
@@ -103,21 +112,7 @@ def _training(target: str, tuning: FineTuning | None) -> str:
     return f"trained on simulations and fine-tuned on {tuning.shots} {origin} sequences a class"
 
 
-def _facts(bundle: Bundle, tags: Mapping[str, str]) -> Iterator[str]:
-    yield f"- classes: {', '.join(CLASSES)}"
-    if bundle.kind == "rcnn":
-        yield f"- network: `{bundle.architecture['name']}`"
-    yield f"- bundle: `{bundle.digest}`"
-    yield f"- code: commit `{tags.get('git.commit', 'unknown')}`, dirty: {tags.get('git.dirty', 'unknown')}"
-    if "parent" in tags:
-        yield f"- fine-tuned from: `{tags['parent']}`"
-
-
-def _figure(key: str, figure: Figure) -> str:
-    domain, measure = key.split(".")
-    title = measure.removesuffix("_22").replace("_", " ")
-    return f"{title}, {domain} | {figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f}), n = {figure.n}"
-
-
-def _table(head: str, rows: Iterator[str]) -> str:
-    return "\n".join([f"| {head} |", "|---|---|", *(f"| {row} |" for row in rows)])
+def _title(key: str) -> str:
+    """``real.recall_22.supernova`` in words: "recall, real, supernova"."""
+    domain, measure, *part = key.split(".")
+    return ", ".join([measure.removesuffix("_22").replace("_", " "), domain, *part])

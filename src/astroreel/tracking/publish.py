@@ -12,8 +12,8 @@ from mlflow import MlflowClient
 
 from astroreel.errors import UserError
 from astroreel.models.bundle import load_bundle
-from astroreel.tracking.card import Figure, FineTuning, version_card
-from astroreel.tracking.registry import METRIC, find_version, publish_version
+from astroreel.tracking.card import Figure, FineTuning, Subject, version_card
+from astroreel.tracking.registry import METRIC, Labelled, describe, find_version, publish_version
 from astroreel.tracking.runs import find_run, publish_run
 from astroreel.tracking.store import connect, experiment_id, mlflow_errors, publishing, shown
 from astroreel.training.reporter import find_spools, read_spool
@@ -37,8 +37,13 @@ class TrainedModel:
         The preset of parameters it was trained with.
     figures, headline
         Figures by ``DOMAIN.MEASURE``, and which of them ``astroreel registry status`` shows ("": none).
-    tuning
-        How it was fine-tuned, from a bundle published before it (None: trained on simulations alone).
+    slices
+        Figures of parts of the objects, by ``DOMAIN.MEASURE.PART``; on the card alone.
+    tuning, labelled
+        How it was fine-tuned, from a bundle published before it, and on which objects (None: trained on
+        simulations alone).
+    search
+        The spool folder of the run that chose its network (None: none did).
     """
 
     bundle: Path
@@ -47,13 +52,21 @@ class TrainedModel:
     scale: str
     figures: Mapping[str, Figure] = field(default_factory=dict)
     headline: str = ""
+    slices: Mapping[str, Figure] = field(default_factory=dict)
     tuning: FineTuning | None = None
+    labelled: Sequence[Labelled] = ()
+    search: Path | None = None
 
 
 def publish_all(
-    runs: Path, models: Sequence[TrainedModel], tracking_uri: str, experiment: str
+    runs: Path, models: Sequence[TrainedModel], card: Path, tracking_uri: str, experiment: str
 ) -> dict[str, Any]:
     """Publish every run record at or below ``runs`` and then the models in order; both once.
+
+    Parameters
+    ----------
+    card
+        Template of the versions' descriptions.
 
     Returns
     -------
@@ -71,7 +84,7 @@ def publish_all(
     with publishing(client.tracking_uri), mlflow_errors(client.tracking_uri):
         home = experiment_id(client, experiment)
         count = Counter(publish_run(client, home, record).new for record in records)
-        published = [_publish_model(client, home, model) for model in models]
+        published = [_publish_model(client, home, model, card) for model in models]
     return {
         "tracking_uri": shown(tracking_uri),
         "experiment": experiment,
@@ -80,16 +93,19 @@ def publish_all(
     }
 
 
-def _publish_model(client: MlflowClient, home: str, model: TrainedModel) -> dict[str, Any]:
+def _publish_model(client: MlflowClient, home: str, model: TrainedModel, card: Path) -> dict[str, Any]:
     bundle = load_bundle(model.bundle)
     name = f"{model.target}-{bundle.kind}"
-    tags = _version_tags(client, name, model)
-    card = version_card(name, bundle, tags, model.figures, model.tuning)
-    version = publish_version(client, name, model.bundle, _run_id(client, home, model.run), tags, card)
+    tags = _version_tags(client, home, name, model)
+    run_id = _run_id(client, home, model.run)
+    version = publish_version(client, name, model.bundle, run_id, tags, model.labelled)
+    tags["labelled"] = str(len(model.labelled))
+    subject = Subject(name, version.id, bundle, tags, {**model.figures, **model.slices}, model.tuning)
+    describe(client, name, version.id, version_card(card, subject))
     return {"name": name, "version": int(version.id), "digest": bundle.digest, "new": version.new}
 
 
-def _version_tags(client: MlflowClient, name: str, model: TrainedModel) -> dict[str, str]:
+def _version_tags(client: MlflowClient, home: str, name: str, model: TrainedModel) -> dict[str, str]:
     tags = _lineage(model.run)
     training = "fine-tuned" if model.tuning else "simulated"
     tags |= {"target": model.target, "training": training, "scale": model.scale}
@@ -98,10 +114,13 @@ def _version_tags(client: MlflowClient, name: str, model: TrainedModel) -> dict[
         tags |= {f"{METRIC}{key}.{part}": f"{getattr(figure, part):.6g}" for part in ("low", "high", "n")}
     if model.headline:
         tags["headline"] = model.headline
+    if model.search is not None:
+        tags["search.run"] = _run_id(client, home, model.search)
     if model.tuning is not None:
         digest = load_bundle(model.tuning.parent).digest
         version = find_version(client, name, digest)
         tags["parent"] = f"{name}/{version.version}" if version else digest
+        tags["parent.digest"] = digest
     return tags
 
 

@@ -6,13 +6,16 @@ that opens it (:mod:`astroreel.tracking.flavour`), and no code and no pickle.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
+import socket
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple, TypeVar
 
 import mlflow.artifacts
 import mlflow.pyfunc
@@ -21,22 +24,39 @@ from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
+from mlflow.store.entities import PagedList
 
 from astroreel import __version__
 from astroreel.errors import UserError
-from astroreel.files import replacing_folder
+from astroreel.files import file_digests, replacing_folder, write_json
 from astroreel.models.bundle import load_bundle
 from astroreel.tracking.runs import DIGEST, Published
 from astroreel.tracking.store import mlflow_errors
+
+T = TypeVar("T")
 
 #: Tags of a version are `training`, `target`, `scale`, `parent`, `headline`, what the training run says
 #: of its code and data, and one `metric.NAME` a figure.
 METRIC = "metric."
 
-_BUNDLE = "bundle"
-_ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+#: Tag of a version: the sha256 of each of its files, as JSON.
+MANIFEST = "manifest"
+#: Where a version's files hold the labelled objects that it learned from, and the bundle.
+LABELLED, BUNDLE_PATH = "labelled.json", "data/bundle"
+_PUBLISHER = "astroreel.publisher"
+#: What MLflow says where there is no such model, version or alias.
+ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+
 _RENEW = "delete the version and publish its bundle again"
 _URI = re.compile(r"models:/(?P<name>[^/@]+)(?:/(?P<version>\d+)|@(?P<alias>[^/@]+))")
+
+
+class Labelled(NamedTuple):
+    """A labelled object that a model learned from."""
+
+    name: str
+    label: str
+    field: str
 
 
 def publish_version(
@@ -45,7 +65,7 @@ def publish_version(
     bundle_path: Path,
     run_id: str,
     tags: Mapping[str, str],
-    description: str = "",
+    labelled: Sequence[Labelled] = (),
 ) -> Published:
     """Publish a bundle as the next version of a model, unless one of its versions is this bundle.
 
@@ -55,8 +75,8 @@ def publish_version(
         The run that made it.
     tags
         What is to be known of the version; fixed with it.
-    description
-        Markdown, shown on the version's page.
+    labelled
+        The labelled objects that it learned from; kept with its files.
 
     Raises
     ------
@@ -68,16 +88,27 @@ def publish_version(
     if known is not None:
         return Published(str(known.version), new=False)
     _ensure_model(client, model_name)
-    model_id = _log_model(client, model_name, bundle_path, run_id, digest)
+    logged = _log_model(client, model_name, bundle_path, run_id, digest, labelled)
     version = client.create_model_version(
         model_name,
-        source=f"models:/{model_id}",
+        source=f"models:/{logged.model_id}",
         run_id=run_id,
-        tags={**tags, DIGEST: digest},
-        description=description,
-        model_id=model_id,
+        tags={**tags, DIGEST: digest, MANIFEST: json.dumps(logged.files), "labelled": str(len(labelled))},
+        model_id=logged.model_id,
     )
-    return Published(str(version.version), new=True)
+    first = find_version(client, model_name, digest)
+    if first is None or int(first.version) == int(version.version):
+        return Published(str(version.version), new=True)
+    # Another machine was faster: versions are numbered in the order in which they are made.
+    client.delete_model_version(model_name, version.version)
+    client.delete_logged_model(logged.model_id)
+    return Published(str(first.version), new=False)
+
+
+def describe(client: MlflowClient, model_name: str, version: str, text: str) -> None:
+    """Show Markdown on a version's page, unless it has a description: people may have changed that."""
+    if not client.get_model_version(model_name, version).description:
+        client.update_model_version(model_name, version, text)
 
 
 def find_version(client: MlflowClient, model_name: str, digest: str) -> ModelVersion | None:
@@ -101,7 +132,7 @@ def resolve(client: MlflowClient, uri: str) -> ModelVersion:
                 return client.get_model_version_by_alias(name, alias)
             return client.get_model_version(name, version)
         except MlflowException as error:
-            if error.error_code not in _ABSENT:
+            if error.error_code not in ABSENT:
                 raise
             raise UserError(f"{uri}: {_absence(client, name, alias)}") from None
 
@@ -136,7 +167,7 @@ class VersionRow:
     """One version, as ``astroreel registry status`` shows it.
 
     ``headline`` is "NAME=VALUE", told apart in ``headline_name`` and ``headline_value``; "", "" and None
-    where the version has none.
+    where the version has none. ``verdict`` is the gate's as its tag has it, "" where there is none.
     """
 
     name: str
@@ -149,15 +180,38 @@ class VersionRow:
     headline: str
     headline_name: str
     headline_value: float | None
+    verdict: str = ""
 
 
 def status(client: MlflowClient) -> list[VersionRow]:
     """All versions that astroreel registered, by model and number."""
     with mlflow_errors(client.tracking_uri):
-        aliases = {model.name: _aliases(model) for model in client.search_registered_models()}
-        versions = [version for version in client.search_model_versions() if DIGEST in version.tags]
-    rows = [_row(version, aliases[version.name].get(int(version.version), ())) for version in versions]
+        aliases = {model.name: _aliases(model) for model in all_models(client)}
+        versions = [version for version in all_versions(client) if DIGEST in version.tags]
+    rows = [
+        _row(version, aliases.get(version.name, {}).get(int(version.version), ())) for version in versions
+    ]
     return sorted(rows, key=lambda row: (row.name, row.version))
+
+
+def all_models(client: MlflowClient) -> list[RegisteredModel]:
+    """Every registered model, however many pages they fill."""
+    return _every(client.search_registered_models)
+
+
+def all_versions(client: MlflowClient) -> list[ModelVersion]:
+    """Every version of every model, however many pages they fill."""
+    return _every(client.search_model_versions)
+
+
+def _every(search: Callable[..., PagedList[T]]) -> list[T]:
+    found: list[T] = []
+    token: str | None = None
+    while True:
+        page = search(page_token=token)
+        found += page
+        if not (token := page.token):
+            return found
 
 
 def _aliases(model: RegisteredModel) -> dict[int, tuple[str, ...]]:
@@ -183,23 +237,45 @@ def _row(version: ModelVersion, aliases: tuple[str, ...]) -> VersionRow:
         headline=f"{headline}={value}" if headline else "",
         headline_name=headline,
         headline_value=float(value) if value else None,
+        verdict=tags.get("gate.verdict", ""),
     )
 
 
 def _ensure_model(client: MlflowClient, name: str) -> None:
-    if not client.search_registered_models(f"name = '{name}'"):
+    if client.search_registered_models(f"name = '{name}'"):
+        return
+    try:
         client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another machine was faster
+            raise
 
 
-def _log_model(client: MlflowClient, name: str, bundle_path: Path, run_id: str, digest: str) -> str:
-    """Store the bundle as a logged model and return its id; one left without a version is dropped."""
+@dataclass(frozen=True)
+class _Logged:
+    """A logged model: its id, and the sha256 of each of its files."""
+
+    model_id: str
+    files: Mapping[str, str]
+
+
+def _log_model(
+    client: MlflowClient,
+    name: str,
+    bundle_path: Path,
+    run_id: str,
+    digest: str,
+    labelled: Sequence[Labelled],
+) -> _Logged:
+    """Store the bundle as a logged model; one that this machine left without a version is dropped."""
     experiment_id = client.get_run(run_id).info.experiment_id
-    same = f"name = '{name}' and tags.`{DIGEST}` = '{digest}'"
-    for left in client.search_logged_models([experiment_id], same):
+    own = f"name = '{name}' and tags.`{DIGEST}` = '{digest}' and tags.`{_PUBLISHER}` = '{_publisher()}'"
+    for left in client.search_logged_models([experiment_id], own):
         client.delete_logged_model(left.model_id)
-    model_id: str = client.create_logged_model(experiment_id, name, run_id, tags={DIGEST: digest}).model_id
+    tags = {DIGEST: digest, _PUBLISHER: _publisher()}
+    model_id: str = client.create_logged_model(experiment_id, name, run_id, tags=tags).model_id
     with tempfile.TemporaryDirectory() as scratch:
-        bundle, model = Path(scratch, _BUNDLE), Path(scratch, "model")
+        bundle, model = Path(scratch, PurePosixPath(BUNDLE_PATH).name), Path(scratch, "model")
         shutil.copytree(bundle_path, bundle)
         mlflow.pyfunc.save_model(
             str(model),
@@ -209,10 +285,17 @@ def _log_model(client: MlflowClient, name: str, bundle_path: Path, run_id: str, 
             # Given, because MLflow would load the model in another process to find them out.
             pip_requirements=[f"astroreel=={__version__}"],
         )
+        write_json(model / LABELLED, [one._asdict() for one in labelled])
+        files = file_digests(model)
         client.log_model_artifacts(model_id, str(model))
     client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
     client.finalize_logged_model(model_id, LoggedModelStatus.READY)
-    return model_id
+    return _Logged(model_id, files)
+
+
+def _publisher() -> str:
+    """Who may drop what was left: of one user's processes on a machine only one publishes at a time."""
+    return f"{os.getuid()}@{socket.gethostname()}"
 
 
 def _absence(client: MlflowClient, name: str, alias: str | None) -> str:
@@ -241,7 +324,7 @@ def _fetch(version: ModelVersion, digest: str, folder: Path, uri: str) -> None:
         except (MlflowException, OSError) as error:
             reason = " ".join(str(error).split())[:200]
             raise UserError(f"{uri}: its files cannot be fetched ({reason}): {_RENEW}") from error
-        fetched = Path(files, "data", _BUNDLE)
+        fetched = Path(files, BUNDLE_PATH)
         if not _is_bundle(fetched, digest):
             raise UserError(f"{uri}: its files are not the bundle that was registered: {_RENEW}")
         with replacing_folder(folder) as beside:

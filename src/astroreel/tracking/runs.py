@@ -19,7 +19,9 @@ from astroreel.training.reporter import RunRecord
 KEY, DIGEST = "astroreel.key", "astroreel.digest"
 
 _METRICS_A_CALL, _PARAMS_A_CALL = 1000, 100
-_PARAM_LENGTH, _TAG_LENGTH = 6000, 5000
+_PARAM_LENGTH = 6000
+#: Longest value of a tag.
+TAG_LENGTH = 5000
 
 
 class Published(NamedTuple):
@@ -93,7 +95,7 @@ def _create(
 
 def _tags(key: str, said: Mapping[str, str], parent: str | None) -> Iterator[tuple[str, str]]:
     yield KEY, key
-    yield from ((name, value[:_TAG_LENGTH]) for name, value in said.items())
+    yield from ((name, value[:TAG_LENGTH]) for name, value in said.items())
     if parent is not None:
         yield "mlflow.parentRunId", parent
     # MLflow's own pages show the source and the commit from here.

@@ -28,6 +28,8 @@ from astroreel.errors import UserError
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 ARTIFACTS = "mlartifacts"
+#: The environment variable by which a user names another store than params.yaml does.
+ADDRESS = "MLFLOW_TRACKING_URI"
 
 _SQLITE = "sqlite:///"
 _REACH_SECONDS = 5.0
@@ -107,6 +109,8 @@ def mlflow_errors(uri: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, CommandError) as error:
+        if _database(uri) is None:
+            _check_server(uri)  # one that has gone meanwhile is told as such
         reason = " ".join(str(error).split())[:300]
         raise UserError(f"{shown(uri)}: MLflow refuses: {reason}") from error
 
@@ -173,5 +177,10 @@ def _set_up(uri: str) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
+    # MLflow writes the address into the environment, where it would read as a user's wish.
+    wish = os.environ.get(ADDRESS)
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
+    os.environ.pop(ADDRESS, None)
+    if wish is not None:
+        os.environ[ADDRESS] = wish
