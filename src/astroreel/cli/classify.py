@@ -18,7 +18,9 @@ from astroreel.files import check_file, replacing_file
 
 def classify(
     paths: Annotated[list[Path], typer.Argument(help="Sequence files, or folders of them.")],
-    model: Annotated[str, typer.Option(help="A bundle's folder, or models:/NAME/VERSION.")],
+    model: Annotated[
+        str, typer.Option(help="A bundle's folder, models:/NAME/VERSION or models:/NAME@ALIAS.")
+    ],
     out: Annotated[Path, typer.Option(help="CSV file to write.")],
     every_epoch: Annotated[bool, typer.Option("--every-epoch", help="A row per epoch.")] = False,
 ) -> None:
@@ -27,7 +29,8 @@ def classify(
     from astroreel.sequences.file import find_sequence_files, read_sequences
 
     check_file(out)
-    classifier = load_classifier(_bundle(model))
+    bundle, digest = _bundle(model)
+    classifier = load_classifier(bundle, digest=digest)
     files = find_sequence_files(paths)
     with bar("read") as progress:
         sequences, read, refused = read_sequences(files, lambda done: progress(done, len(files)))
@@ -65,17 +68,25 @@ def _tell_repeated(names: list[str], files: list[Path]) -> None:
             say(f"note: object {name} is in two files: {first[name]} and {file}")
 
 
-def _bundle(model: str) -> Path:
+def _bundle(model: str) -> tuple[Path, str]:
+    """The folder of the bundle that is meant, and the digest that it must have ("": any)."""
     if not model.startswith("models:/"):
         folder = Path(model)
         if not folder.exists():
             way_out = "give a bundle's folder (such as models/pretrained) or models:/NAME/VERSION"
             raise UserError(f"{model}: no such folder: {way_out}")
-        return folder
+        return folder, ""
+    name, _, alias = model.removeprefix("models:/").partition("@")
+    if alias == "champion":
+        from astroreel.governance.deployment import FOLDER, Deployment
+
+        # Not whatever the alias says this second: what was verified and deployed.
+        folder = Deployment(Path(FOLDER)).bundle(name)
+        return folder, folder.name
     client = open_registry()
     from astroreel.tracking.registry import download_bundle
 
-    return download_bundle(client, model)
+    return download_bundle(client, model), ""
 
 
 def _write_csv(path: Path, header: list[str], rows: Iterator[list[object]]) -> None:
