@@ -20,6 +20,7 @@ from rich.console import Console
 from astroreel import cli, source
 from astroreel.classes import CLASSES
 from astroreel.cli import registry
+from astroreel.governance.deployment import Pointer
 from astroreel.models.forest import Forest, ForestClassifier
 from astroreel.parameters import configure, read_parameters
 from astroreel.sequences.file import read_folder, write_sequence
@@ -112,7 +113,10 @@ def rows(path: str = "out.csv") -> list[dict[str, str]]:
         ("--nope", "No such option: --nope"),
         ("nope", "No such command 'nope'; see `astroreel --help`$"),
         ("configure --scale large", "--scale is 'large': choose from smoke, default, thesis"),
-        ("configure --target lsst", "--target is 'lsst': choose from auto, hits, surrogate"),
+        (
+            "configure --target lsss",
+            "target 'lsss': choose from auto, hits, surrogate, lsst, ztf, or a survey",
+        ),
         ("configure --source nowhere", "nowhere: no real_obs/real_stamps in this folder"),
         ("configure --target hits", "cannot be fetched"),
         ("configure surplus", "surplus"),
@@ -213,12 +217,13 @@ def test_configure_without_data_and_network_falls_back_to_a_surrogate_loudly(ast
 def test_both_formats_hold_the_same_sequences_and_a_seed_means_one_set_of_bytes(astroreel: Run) -> None:
     for name, form in (("one", "store"), ("two", "store"), ("files", "fits")):
         done = astroreel("simulate", "--out", name, "--n", 8, "--seed", 3, "--format", form)
-        assert (done.status, done.stderr) == (0, "")
-    one, two = ({p.name: p.read_bytes() for p in Path(name).iterdir()} for name in ("one", "two"))
-    assert one == two
+        assert (done.status, done.stdout) == (0, f"{name}: 8 sequences\n")
+        assert re.fullmatch(
+            rf"{name}: up to [\d.]+ [kM]B to write, [\d.]+ [GT]B free on the disk\n", done.stderr
+        )
+    assert list(everything(Path("one")).values()) == list(everything(Path("two")).values())
     store, files = load_store(Path("one")), read_folder(Path("files"))
     assert set(store.labels) == set(CLASSES)
-    assert done.stdout == f"files: 8 sequences, {len(store.epochs)} stamps\n"
     for name in OBJECT_DTYPE.names or ():
         np.testing.assert_array_equal(files.objects[name], store.objects[name])
     np.testing.assert_array_equal(files.stamps, store.stamps)
@@ -235,6 +240,30 @@ def test_another_seed_means_other_sequences_and_a_class_may_be_named(astroreel: 
         sets.append(load_store(out))
         assert set(sets[-1].labels) == {"asteroid"}
     assert not np.array_equal(sets[0].stamps, sets[1].stamps)
+
+
+def test_an_unfinished_set_is_gone_on_with_by_the_same_command_and_refused_to_another(astroreel: Run) -> None:
+    command = ("simulate", "--out", "set", "--n", 8, "--seed", 3)
+    assert astroreel(*command).status == 0
+    whole = everything(Path("set"))
+    done = astroreel(*command)
+    assert (done.status, done.stdout) == (2, "")
+    assert "set: is there already" in done.stderr
+    manifest = json.loads(Path("set/manifest.json").read_text())
+    manifest.pop("files")
+    Path("set/manifest.json").write_text(json.dumps(manifest))
+    done = astroreel("simulate", "--out", "set", "--n", 9, "--seed", 3)
+    assert is_one_line(done) and done.status == 2
+    assert "another simulation, which differs in objects" in done.stderr
+    assert astroreel(*command).status == 0
+    assert everything(Path("set")) == whole
+
+
+def test_a_simulation_too_large_for_the_disk_is_refused_before_it_starts(astroreel: Run) -> None:
+    done = astroreel("simulate", "--out", "set", "--n", 10**12)
+    assert is_one_line(done) and done.status == 2
+    assert "free on the disk: make room, or simulate fewer objects" in done.stderr
+    assert not Path("set").exists()
 
 
 # Classify
@@ -387,7 +416,11 @@ def test_publishing_where_nothing_was_made_makes_no_registry(astroreel: Run, pro
     ("model", "message"),
     [
         ("models:/hits-rcnn/1", "models:/hits-rcnn/1: no such version: nothing is registered yet"),
-        ("models:/hits-rcnn@champion", "models:/hits-rcnn@champion: no such version: nothing is registered"),
+        (
+            "models:/hits-rcnn@challenger",
+            "models:/hits-rcnn@challenger: no such version: nothing is registered",
+        ),
+        ("models:/hits-rcnn@champion", "models:/hits-rcnn@champion: not deployed (deployed is nothing yet)"),
         ("models:/hits-rcnn", "expected models:/NAME/VERSION or models:/NAME@ALIAS"),
     ],
 )
@@ -406,14 +439,17 @@ def test_the_status_of_an_empty_registry_is_empty(
     astroreel: Run, project: Path, empty_registry: Path
 ) -> None:
     shutil.copy(empty_registry, project)
-    assert json.loads(astroreel("registry", "status", "--json").stdout) == {"versions": []}
+    assert json.loads(astroreel("registry", "status", "--json").stdout) == {"versions": [], "deployed": {}}
 
 
+DEPLOYED = [
+    Pointer("surrogate-rcnn", 2, "models:/surrogate-rcnn/2", "ab" * 32, "2026-11-22T13:00:00.123+00:00")
+]
 VERSIONS = [
     VersionRow(
         name,
         version,
-        (),
+        ("challenger", "champion") if version == 2 else (),
         "fine-tuned",
         "surrogate",
         "default",
@@ -421,6 +457,7 @@ VERSIONS = [
         f"{HEADLINE}=0.7123",
         HEADLINE,
         0.7123,
+        "inconclusive",
     )
     for name in ("surrogate-forest", "surrogate-rcnn")
     for version in (1, 2)
@@ -428,17 +465,20 @@ VERSIONS = [
 
 
 def test_versions_away_from_a_terminal_are_plain_columns(capsys: pytest.CaptureFixture[str]) -> None:
-    registry._print_versions(VERSIONS)
-    heading, *lines = capsys.readouterr().out.splitlines()
-    assert heading.split() == ["version", "training", "scale", "aliases", "headline", "digest"]
+    registry._print_versions(VERSIONS, DEPLOYED)
+    heading, *lines = (" ".join(line.split()) for line in capsys.readouterr().out.splitlines())
+    assert heading == "version training aliases verdict headline deployed scale digest"
     assert lines[0].split() == [
         "models:/surrogate-forest/1",
         "fine-tuned",
-        "default",
         "-",
+        "inconclusive",
         f"{HEADLINE}=0.7123",
+        "-",
+        "default",
         "abababab",
     ]
+    assert [line.split()[5] for line in lines] == ["-", "-", "-", "yes"]
     assert len(lines) == 4
 
 
@@ -447,18 +487,20 @@ def test_versions_on_a_terminal_of_80_columns_are_whole(
 ) -> None:
     terminal = Console(force_terminal=True, no_color=True, width=80, soft_wrap=True, highlight=False)
     monkeypatch.setattr(registry, "output", terminal)
-    registry._print_versions(VERSIONS)
+    registry._print_versions(VERSIONS, DEPLOYED)
     lines = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
     assert max(map(len, lines)) <= 80
     assert lines[1].split() == [
         "models:/surrogate-forest/1",
         "fine-tuned",
-        "default",
         "-",
+        "inconclusive",
         "0.7123",
-        "abababab",
     ]
-    assert lines[-1] == f"headline: {HEADLINE}"
+    assert lines[-2:] == [
+        f"headline: {HEADLINE}",
+        "deployed: models:/surrogate-rcnn/2 since 2026-11-22T13:00",
+    ]
 
 
 # As a process of its own
@@ -523,3 +565,35 @@ def test_a_stage_tells_trouble_in_one_line_and_leaves_no_data(
     assert done.stderr.startswith("ingest: ") and done.stderr.count("\n") == 1, done.stderr
     assert message in done.stderr
     assert not (checkout / "data").exists()
+
+
+def test_arrivals_are_taken_in_and_counted(astroreel: Run, project: Path, reels: Path) -> None:
+    (reels / "damaged.fits").write_text("no FITS at all")
+    n = len(list(reels.glob("*.fits"))) - 1
+    done = astroreel("inbox", "add", reels)
+    assert done.status == 3
+    assert done.stdout.split() == ["labelled:", f"{n},", "quarantined:", "1"]
+    assert "quarantined: damaged.fits: unreadable: not a readable FITS file" in done.stderr
+    status = json.loads(astroreel("inbox", "status", "--json").stdout)
+    assert sum(status["labelled"].values()) == n
+    assert status["quarantined"] == {"unreadable": 1}
+    assert "  unreadable: 1" in astroreel("inbox", "status").stdout.splitlines()
+    assert len(list(reels.glob("*.fits"))) == n + 1, "what a user has stays his"
+
+
+def test_the_doctor_names_what_is_wrong_and_what_is_not(astroreel: Run, project: Path) -> None:
+    done = astroreel("doctor")
+    assert done.status == 3
+    lines = {line[6:].partition(":")[0]: line[:5].strip() for line in done.stdout.splitlines()}
+    assert lines == {
+        "disk": "ok",
+        "device": "ok",
+        "parameters": "ok",
+        "data": "ok",
+        "registry": "WRONG",
+        "deployed": "ok",
+    }
+    assert "mlflow.db: no registry yet" in done.stdout
+    (project / "params.yaml").write_text("scale: 7")
+    found = json.loads(astroreel("doctor", "--json").stdout)
+    assert [(one["what"], one["sound"]) for one in found][-1] == ("parameters", False)

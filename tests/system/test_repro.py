@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
-import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from astroreel.classes import CLASSES
+from tests.system.checkout import copy_checkout, run
 
-ROOT = Path(__file__).resolve().parents[2]
 STAGES = [
     "ingest",
     "simulate",
@@ -33,34 +30,12 @@ STAGES = [
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 
-def _run(folder: Path, *command: str, status: int = 0) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(folder / "src"),
-        "DVC_NO_ANALYTICS": "1",
-    }
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == status, f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}"
-    return done
-
-
 @pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A repository of its own with the files of this one, in which `make repro` has run once."""
-    folder = tmp_path_factory.mktemp("checkout") / "astroreel"
-    listed = _run(ROOT, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard").stdout
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).exists():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-    for lock in ("dvc.lock", "reports/metrics.json"):
-        (folder / lock).unlink(missing_ok=True)
-    identity = ("-c", "user.name=test", "-c", "user.email=test@example.org")
-    _run(folder, "git", "init", "--quiet")
-    _run(folder, "git", "add", "--all")
-    _run(folder, "git", *identity, "commit", "--quiet", "--message", "checkout")
-    _run(folder, "make", "repro", "SCALE=smoke", "TARGET=surrogate", f"VENV={sys.prefix}")
-    yield folder
+def checkout(reproduced: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the smoke run for these tests to change, its registry made from its files."""
+    folder = copy_checkout(reproduced, tmp_path_factory.mktemp("checkout") / "astroreel")
+    run(folder, "astroreel", "registry", "publish")
+    return folder
 
 
 def _reproduced(text: str) -> list[str]:
@@ -88,30 +63,30 @@ def test_the_metrics_hold_every_model_before_and_after_with_intervals(checkout: 
 
 
 def test_a_second_run_does_no_work_and_registers_nothing_new(checkout: Path) -> None:
-    before = json.loads(_run(checkout, "astroreel", "registry", "status", "--json").stdout)
-    again = _run(checkout, "make", "repro", f"VENV={sys.prefix}")
+    before = json.loads(run(checkout, "astroreel", "registry", "status", "--json").stdout)
+    again = run(checkout, "make", "repro", f"VENV={sys.prefix}")
     assert _reproduced(again.stdout) == []
     assert str(checkout / "reports/index.html") in again.stdout
-    assert json.loads(_run(checkout, "astroreel", "registry", "status", "--json").stdout) == before
+    assert json.loads(run(checkout, "astroreel", "registry", "status", "--json").stdout) == before
     assert {entry["name"] for entry in before["versions"]} == {"surrogate-rcnn", "surrogate-forest"}
 
 
 def test_a_lost_registry_is_made_again_from_the_bundles(checkout: Path) -> None:
-    before = json.loads(_run(checkout, "astroreel", "registry", "status", "--json").stdout)
+    before = json.loads(run(checkout, "astroreel", "registry", "status", "--json").stdout)
     (checkout / "mlflow.db").unlink()
     shutil.rmtree(checkout / "mlartifacts")
-    _run(checkout, "make", "repro", f"VENV={sys.prefix}")
-    after = json.loads(_run(checkout, "astroreel", "registry", "status", "--json").stdout)
+    run(checkout, "make", "repro", f"VENV={sys.prefix}")
+    after = json.loads(run(checkout, "astroreel", "registry", "status", "--json").stdout)
     assert {(e["name"], e["digest"]) for e in after["versions"]} == {
         (e["name"], e["digest"]) for e in before["versions"]
     }
 
 
 def test_dvc_shows_the_stages_and_the_metrics(checkout: Path) -> None:
-    graph = _run(checkout, "dvc", "dag", "--dot").stdout
+    graph = run(checkout, "dvc", "dag", "--dot").stdout
     assert all(f'"{name}"' in graph for name in STAGES)
-    assert "mean_recall_22" in _run(checkout, "dvc", "metrics", "show").stdout
-    assert _run(checkout, "dvc", "plots", "show").stdout.strip().endswith(".html")
+    assert "mean_recall_22" in run(checkout, "dvc", "metrics", "show").stdout
+    assert run(checkout, "dvc", "plots", "show").stdout.strip().endswith(".html")
 
 
 def test_changing_a_finetune_parameter_reruns_it_and_what_follows_alone(checkout: Path) -> None:
@@ -122,8 +97,8 @@ def test_changing_a_finetune_parameter_reruns_it_and_what_follows_alone(checkout
     before = path.read_text()
     head, tail = before.split("\nfinetune:", 1)
     path.write_text(head + "\nfinetune:" + tail.replace(f"iterations: {old}", f"iterations: {old + 1}", 1))
-    assert "finetune.iterations" in _run(checkout, "dvc", "params", "diff").stdout
-    again = _run(checkout, "dvc", "repro").stdout
+    assert "finetune.iterations" in run(checkout, "dvc", "params", "diff").stdout
+    again = run(checkout, "dvc", "repro").stdout
     assert _reproduced(again) == ["finetune", "evaluate", "register", "report"]
 
 
@@ -134,7 +109,7 @@ def test_classify_names_each_damaged_file_and_classifies_the_rest(checkout: Path
     (tmp_path / "text.fits").write_text("no FITS file")
     model = str(checkout / "models/pretrained")
     out = tmp_path / "out.csv"
-    done = _run(
+    done = run(
         checkout, "astroreel", "classify", str(tmp_path), "--model", model, "--out", str(out), status=3
     )
     assert "torn.fits" in done.stderr and "text.fits" in done.stderr
@@ -150,7 +125,7 @@ def test_classify_takes_a_registered_version_and_gives_the_same_as_its_bundle(
     answers = []
     for number, model in enumerate(("models:/surrogate-rcnn/1", str(checkout / "models/pretrained"))):
         out = tmp_path / f"{number}.csv"
-        _run(checkout, "astroreel", "classify", "data/target", "--model", model, "--out", str(out))
+        run(checkout, "astroreel", "classify", "data/target", "--model", model, "--out", str(out))
         answers.append(out.read_text())
     assert answers[0] == answers[1]
 
@@ -159,7 +134,7 @@ def test_an_unknown_parameter_is_one_line_and_nothing_runs(checkout: Path) -> No
     path = checkout / "params.yaml"
     before = path.read_text()
     path.write_text(before + "\nfrobnicate: 1\n")
-    done = _run(checkout, "astroreel", "configure", status=2)
+    done = run(checkout, "astroreel", "configure", status=2)
     path.write_text(before)
     assert done.stderr.count("\n") == 1
     assert "frobnicate" in done.stderr
