@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from astroreel import __version__
-from astroreel.cli import classify, configure, convert, registry, simulate
+from astroreel.cli import classify, configure, convert, doctor, inbox, registry, serve, server, simulate
 from astroreel.cli.console import USER_ERROR, output, say
 from astroreel.errors import UserError
 
@@ -20,7 +20,11 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 app.command()(configure.configure)
 app.command()(simulate.simulate)
 app.command()(classify.classify)
+app.command()(serve.serve)
+app.command()(server.server)
+app.command()(doctor.doctor)
 app.add_typer(convert.app, name="convert")
+app.add_typer(inbox.app, name="inbox")
 app.add_typer(registry.app, name="registry")
 
 
