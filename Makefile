@@ -14,7 +14,7 @@ export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro test check ui figure clean lock
+.PHONY: help install repro test check server figure clean lock
 
 help: ## What there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -29,11 +29,11 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-repro: install ## Run the pipeline: SCALE=smoke|default|thesis, TARGET=hits|surrogate, SOURCE=a HiTS folder
+repro: install ## Run the pipeline: SCALE=smoke|default|thesis, TARGET=hits|surrogate|a survey, SOURCE=a HiTS folder
 	@astroreel configure $(if $(SCALE),--scale $(SCALE)) $(if $(TARGET),--target $(TARGET)) $(if $(SOURCE),--source "$(SOURCE)")
 	@dvc repro
 	@test -f mlflow.db || astroreel registry publish
-	@echo "Report: $(CURDIR)/reports/index.html"
+	@echo "Report (scale $$(sed -n 's/^scale: *//p' params.yaml)): $(CURDIR)/reports/index.html"
 
 test: install check ## Check style and types, then run every test
 	@pytest
@@ -43,10 +43,8 @@ check: install ## Style and types
 	@ruff format --check .
 	@mypy
 
-ui: export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
-ui: install ## Serve the runs and versions on http://127.0.0.1:5000
-	@echo "Open http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning"
-	@mlflow server --backend-store-uri sqlite:///mlflow.db --default-artifact-root "$(CURDIR)/mlartifacts" --host 127.0.0.1 --port 5000 --workers 1
+server: install ## Serve runs and models on http://127.0.0.1:5000, and deploy what is promoted there
+	@astroreel server
 
 figure: install ## Draw the README's figure from the last run
 	@python -c "from pathlib import Path; from astroreel.evaluation import figures, results; \
@@ -56,4 +54,4 @@ lock: ## Pin what the virtual environment holds
 	@$(BIN)/python -m pip freeze --all --exclude-editable --exclude astroreel --exclude pip | sed 's/^torch==.*/torch==2.13.0/' > requirements.lock
 
 clean: ## Remove what a run leaves, but not the environment
-	@rm -rf data models runs reports/index.html mlflow.db mlartifacts
+	@rm -rf data models runs reports/index.html mlflow.db* mlartifacts
