@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import pickle
 from collections.abc import Callable
@@ -51,6 +52,12 @@ def _huge(good: Bytes, rng: Rng) -> bytes:
 
 def _bomb(good: Bytes, rng: Rng) -> bytes:
     return gzip.compress(bytes(good[:2880]) + bytes(40_000_000), 6)
+
+
+def _bomb_in_a_bomb(good: Bytes, rng: Rng) -> bytes:
+    """Two layers of packing, or another packing: what a FITS reader would unpack without a bound."""
+    content = bytes(good[:2880]) + bytes(40_000_000)
+    return bz2.compress(content, 1) if rng.integers(2) else gzip.compress(gzip.compress(content, 1), 1)
 
 
 def _half_packed(good: Bytes, rng: Rng) -> bytes:
@@ -141,6 +148,7 @@ KINDS: dict[str, Callable[[Bytes, Rng], bytes]] = {
     "wrong extension": _wrong_extension,
     "huge": _huge,
     "bomb": _bomb,
+    "bomb in a bomb": _bomb_in_a_bomb,
     "half packed": _half_packed,
     "missing keyword": _missing,
     "path": _header("OBJECT", ["../../x", "/etc/passwd", "a/b", "..\\x", ".hidden", " ", "x" * 90]),

@@ -6,11 +6,9 @@ had not been. What is in the folders is all that is known, so nothing can contra
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import os
 import shutil
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -26,6 +24,7 @@ from astroreel.errors import InvalidSequence, UserError
 from astroreel.files import read_json, replacing_file
 from astroreel.sequences.file import SUFFIXES, parse_sequence
 from astroreel.sequences.record import MAX_EPOCHS, STAMP_SIZE, Sequence
+from astroreel.serving.uploads import unpack
 
 #: No sequence file is larger: the longest series, with room for headers [byte].
 LARGEST_FILE = MAX_EPOCHS * (STAMP_SIZE**2 * 4 + 256) + 1_000_000
@@ -33,7 +32,6 @@ LARGEST_FILE = MAX_EPOCHS * (STAMP_SIZE**2 * 4 + 256) + 1_000_000
 #: Two objects closer than this are the same [arcsec].
 SAME_PLACE = 1.0
 
-_GZIP = b"\x1f\x8b"
 _ARCSEC = 3600.0
 
 
@@ -271,17 +269,7 @@ def _content(file: Path) -> bytes:
         raise InvalidSequence(
             file.name, "size", f"has {file.stat().st_size} bytes, expected at most {LARGEST_FILE}"
         )
-    content = file.read_bytes()
-    if not content.startswith(_GZIP):
-        return content
-    try:
-        with gzip.open(file) as stream:
-            unpacked = stream.read(LARGEST_FILE + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise InvalidSequence(file.name, "unreadable", f"not a whole gzip file ({error})") from error
-    if len(unpacked) > LARGEST_FILE:
-        raise InvalidSequence(file.name, "size", f"unpacks to more than {LARGEST_FILE} bytes")
-    return unpacked
+    return unpack(file.read_bytes(), file.name, LARGEST_FILE)
 
 
 def _files(path: Path) -> list[Path]:

@@ -14,6 +14,8 @@ UNPACKED = 64 * 2**20
 
 _GZIP = b"\x1f\x8b"
 _PLAIN = b"SIMPLE  ="
+#: How packed files begin: gzip, zip, bzip2, xz and compress.
+_PACKED = (_GZIP, b"PK\x03\x04", b"BZh", b"\xfd7zXZ\x00", b"\x1f\x9d")
 
 
 def read_uploads(
@@ -38,14 +40,29 @@ def read_upload(content: bytes, name: str, room: int) -> tuple[Sequence, int]:
 
     Raises `InvalidSequence` where it is larger, packed otherwise, damaged, or departs from contract 1.
     """
+    content = unpack(content, name, room)
+    if not content.startswith(_PLAIN):
+        raise _not_plain(content, name)
+    return parse_sequence(content, name), len(content)
+
+
+def unpack(content: bytes, name: str, room: int) -> bytes:
+    """A file's content without its gzip, if it has one; never more than ``room`` bytes.
+
+    Raises `InvalidSequence` where it is larger, damaged, packed twice or otherwise: a reader of FITS would
+    unpack that by itself, and without a bound.
+    """
     if content.startswith(_GZIP):
         content = _unpacked(content, name, room)
     if len(content) > room:
-        raise InvalidSequence(name, "size", f"more than {room} bytes unpacked: send fewer files a request")
-    # Or what is inside a gzip file would be unpacked again, and without a bound.
-    if not content.startswith(_PLAIN):
-        raise InvalidSequence(name, "unreadable", f"begins with {content[:8]!r}, expected {_PLAIN!r}")
-    return parse_sequence(content, name), len(content)
+        raise InvalidSequence(name, "size", f"more than {room} bytes unpacked, expected no more")
+    if content.startswith(_PACKED):
+        raise _not_plain(content, name)
+    return content
+
+
+def _not_plain(content: bytes, name: str) -> InvalidSequence:
+    return InvalidSequence(name, "unreadable", f"begins with {content[:8]!r}, expected {_PLAIN!r}")
 
 
 def _unpacked(content: bytes, name: str, room: int) -> bytes:
