@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from astroreel.classes import CLASSES
 from astroreel.errors import UserError
 from astroreel.models.batch_renorm import BatchRenorm
 from astroreel.models.bundle import load_bundle, save_bundle
+from astroreel.models.inputs import InputName
 from astroreel.models.interface import SequenceNetwork
 from astroreel.models.load import load_classifier
 from astroreel.models.networks import build
@@ -29,6 +31,11 @@ SMALL = (
     {"name": "photometric", "masks": 6, "filters": 2, "units": 8},
     {"name": "attention", "masks": 6, "filters": 2, "width": 8, "heads": 2, "span": 4},
 )
+
+ALL_INPUTS = get_args(InputName)
+
+#: Every network with what it is told by default, and with all that it can be told.
+VARIANTS = (*SMALL, *(architecture | {"inputs": ALL_INPUTS} for architecture in SMALL))
 
 Inputs = tuple[Tensor, Tensor, Tensor, Tensor]
 
@@ -56,21 +63,24 @@ def used(architecture: dict[str, object], seed: int = 0) -> SequenceNetwork:
     return network.eval()
 
 
-@pytest.fixture(params=SMALL, ids=[str(architecture["name"]) for architecture in SMALL])
+@pytest.fixture(
+    params=VARIANTS, ids=[f"{one['name']}{' and inputs' * ('inputs' in one)}" for one in VARIANTS]
+)
 def network(request: pytest.FixtureRequest) -> SequenceNetwork:
     return used(request.param)
 
 
-@settings(max_examples=20, deadline=None)
+@pytest.mark.parametrize("architecture", SMALL, ids=lambda architecture: architecture["name"])
+@settings(max_examples=12, deadline=None)
 @given(
     lengths=st.lists(st.integers(1, 9), min_size=1, max_size=4),
     seed=st.integers(0, 2**20),
     longest_gap=st.floats(0.0, 30.0),
-    architecture=st.sampled_from(SMALL),
+    told=st.sets(st.sampled_from(ALL_INPUTS)),
 )
 @torch.no_grad()
-def test_a_batch_and_a_stream_give_the_same_logits(lengths, seed, longest_gap, architecture) -> None:
-    network = used(architecture, seed % 3)
+def test_a_batch_and_a_stream_give_the_same_logits(architecture, lengths, seed, longest_gap, told) -> None:
+    network = used(architecture | {"inputs": sorted(told)}, seed % 3)
     stamps, times, conditions, mask = inputs(lengths, seed, longest_gap)
     batch = network(stamps, times, conditions, mask)
     state = network.initial_state(len(lengths))
@@ -78,6 +88,20 @@ def test_a_batch_and_a_stream_give_the_same_logits(lengths, seed, longest_gap, a
         logits, state = network.step(stamps[:, t], times[:, t], conditions[:, t], state)
         there = mask[:, t]
         torch.testing.assert_close(logits[there], batch[there, t], atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+def test_a_batch_and_a_stream_agree_in_half_precision(network: SequenceNetwork) -> None:
+    stamps, times, conditions, mask = inputs([7, 7, 7], seed=6)
+    expected = network(stamps, times, conditions, mask).softmax(dim=-1)
+    state = network.initial_state(3)
+    with torch.autocast("cpu", torch.bfloat16):
+        batch = network(stamps, times, conditions, mask).float().softmax(dim=-1)
+        for t in range(7):
+            logits, state = network.step(stamps[:, t], times[:, t], conditions[:, t], state)
+            stream = logits.float().softmax(dim=-1)
+            torch.testing.assert_close(stream, batch[:, t], atol=1e-2, rtol=0)
+            torch.testing.assert_close(stream, expected[:, t], atol=1e-2, rtol=0)
 
 
 @torch.no_grad()
@@ -143,9 +167,16 @@ def test_an_unknown_network_is_refused_with_the_choices() -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
-    [({"masks": 0}, r"photometric: masks: .*, not 0"), ({"mask": 4}, r"photometric: mask: .*, not 4")],
+    [
+        ({"masks": 0}, r"photometric: masks: .*, not 0"),
+        ({"mask": 4}, r"photometric: mask: .*, not 4"),
+        (
+            {"inputs": ["colour"]},
+            r"photometric: inputs.0: .*'conditions', 'light_curve' or 'features', not 'colour'",
+        ),
+    ],
 )
-def test_a_wrong_parameter_is_named(wrong: dict[str, int], message: str) -> None:
+def test_a_wrong_parameter_is_named(wrong: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
         build({"name": "photometric"} | wrong)
 
@@ -205,7 +236,7 @@ def renormalised(x: np.ndarray, mean: np.ndarray, std: np.ndarray, r_max: float,
     return (x - batch_mean) / batch_std * r + d
 
 
-@pytest.mark.parametrize("norm", ["batch", "layer", "none"])
+@pytest.mark.parametrize("norm", ["batch", "layer", "group", "none"])
 @torch.no_grad()
 def test_the_thesis_network_streams_under_every_normalisation(norm: str) -> None:
     network = used({**SMALL[0], "norm": norm})

@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from astroreel.models.frames import FrameNetwork, Memory, input_width
+from astroreel.models.frames import FrameNetwork, Memory, memory_inputs
+from astroreel.models.inputs import InputNames, Inputs
 from astroreel.models.interface import State
 from astroreel.models.photometric import PhotometricReader
 
@@ -38,6 +39,8 @@ class AttentionConfig(BaseModel):
         How many frames back, the present one among them, it can look; it bounds the state.
     dropout
         Rate inside the blocks and at their end.
+    inputs
+        What the memory is told beside what was read, as in `astroreel.models.inputs`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -50,15 +53,17 @@ class AttentionConfig(BaseModel):
     layers: int = Field(2, ge=1)
     span: int = Field(32, ge=2)
     dropout: float = Field(0.1, ge=0, lt=1)
+    inputs: InputNames = ("conditions",)
 
 
 def attention_network(config: AttentionConfig) -> FrameNetwork:
     """Learned photometry of each frame, followed by attention."""
     reader = PhotometricReader(config.masks, config.filters)
+    inputs = Inputs(config.inputs)
     memory = AttentionMemory(
-        input_width(reader), config.width, config.heads, config.layers, config.span, config.dropout
+        memory_inputs(reader, inputs), config.width, config.heads, config.layers, config.span, config.dropout
     )
-    return FrameNetwork(config, reader, memory, config.dropout)
+    return FrameNetwork(config, reader, inputs, memory, config.dropout)
 
 
 class AttentionMemory(Memory):

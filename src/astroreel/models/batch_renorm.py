@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn import functional
 
 
@@ -22,6 +24,11 @@ class BatchRenorm(nn.Module):
         Lengths of the schedule, in training batches.
     momentum
         Weight of the past in the moving statistics (alpha in the thesis).
+
+    Attributes
+    ----------
+    together
+        Whether the batch is the shares of all processes of `torch.distributed`, which then must call alike.
     """
 
     R_MAX = 3.0
@@ -33,6 +40,7 @@ class BatchRenorm(nn.Module):
         self.warmup = warmup
         self.ramp = ramp
         self.momentum = momentum
+        self.together = False
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
         self.register_buffer("mean", torch.zeros(channels))
@@ -55,22 +63,18 @@ class BatchRenorm(nn.Module):
             scale = self.weight / self.std
             shift = self.bias - self.mean * scale
             return x * scale.view(shape).to(x.dtype) + shift.view(shape).to(x.dtype)
-        r, d = self._correction(x.detach())
+        variance, mean = _common_statistics(x) if self.together else _batch_statistics(x.detach())
+        r, d = self._correction(variance.detach(), mean.detach())
         # r and d are constants of the gradient, so they can enter as part of the affine map.
-        return functional.batch_norm(
-            x,
-            running_mean=None,
-            running_var=None,
-            weight=self.weight * r,
-            bias=self.bias + self.weight * d,
-            training=True,
-            eps=self.EPSILON,
-        )
+        weight, bias = self.weight * r, self.bias + self.weight * d
+        if self.together:
+            scale = weight / torch.sqrt(variance + self.EPSILON)
+            return (x * scale.view(shape) + (bias - mean * scale).view(shape)).to(x.dtype)
+        return functional.batch_norm(x, None, None, weight, bias, training=True, eps=self.EPSILON)
 
     @torch.no_grad()
-    def _correction(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _correction(self, variance: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
         """The constants r and d of equation 2.33; then the batch enters the moving statistics."""
-        variance, mean = _batch_statistics(x)
         std = torch.sqrt(variance + self.EPSILON)
         seen = int(self.batches)
         if seen == 0:
@@ -97,3 +101,31 @@ def _batch_statistics(x: Tensor) -> tuple[Tensor, Tensor]:
     functional.batch_norm(x, mean, variance, training=True, momentum=1.0)
     count = x.numel() // x.shape[1]
     return variance * ((count - 1) / count), mean
+
+
+def _common_statistics(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Variance and mean of the batches of all processes as one, through which the gradient flows."""
+    axes, shape = (0, *range(2, x.dim())), (1, -1) + (1,) * (x.dim() - 2)
+    x = x.float()
+    count = _total(x.new_tensor(x.numel() / x.shape[1]))
+    mean = _total(x.sum(axes)) / count
+    return _total((x - mean.view(shape)).square().sum(axes)) / count, mean
+
+
+def _total(x: Tensor) -> Tensor:
+    total: Tensor = _Total.apply(x)
+    return total
+
+
+class _Total(torch.autograd.Function):
+    """The sum over the processes; what each does with it counts in the gradient of all."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        x = x.clone()
+        distributed.all_reduce(x)
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return _Total.forward(ctx, gradient)

@@ -7,8 +7,10 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from astroreel.models.frames import FrameNetwork, Reader, compress, input_width
+from astroreel.models.frames import FrameNetwork, Reader, memory_inputs
 from astroreel.models.gru import GruMemory
+from astroreel.models.inputs import InputNames, Inputs
+from astroreel.models.scaling import compress
 
 
 class CompactConfig(BaseModel):
@@ -24,6 +26,8 @@ class CompactConfig(BaseModel):
         Of the GRU.
     dropout
         Rate at the GRU's outputs.
+    inputs
+        What the GRU is told beside what was read, as in `astroreel.models.inputs`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -34,13 +38,15 @@ class CompactConfig(BaseModel):
     units: int = Field(96, ge=1)
     layers: int = Field(1, ge=1)
     dropout: float = Field(0.1, ge=0, lt=1)
+    inputs: InputNames = ("conditions",)
 
 
 def compact_network(config: CompactConfig) -> FrameNetwork:
     """A few convolutions of each frame, followed by a GRU."""
     reader = CompactReader(config.filters, config.features)
-    memory = GruMemory(input_width(reader), config.units, config.layers, config.dropout)
-    return FrameNetwork(config, reader, memory, config.dropout)
+    inputs = Inputs(config.inputs)
+    memory = GruMemory(memory_inputs(reader, inputs), config.units, config.layers, config.dropout)
+    return FrameNetwork(config, reader, inputs, memory, config.dropout)
 
 
 class CompactReader(Reader):

@@ -17,33 +17,15 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 
 from astroreel.classes import CLASSES
+from astroreel.models.inputs import Inputs
 from astroreel.models.interface import SequenceNetwork, State, scatter
+from astroreel.models.scaling import standardise
 from astroreel.sequences.prepare import CONDITIONS
-
-#: Middle and spread of the conditions in surveys from the ground, in the order of CONDITIONS; they
-#: bring the inputs to order one and need not fit a survey well.
-_MIDDLE = (5.0, 1.3, 0.9, -1.5)
-_SPREAD = (1.0, 0.3, 0.2, 0.6)
-_LARGEST_CONDITION = 3.0
 
 _FIRST_GAIN = 20.0
 _LARGEST_CHANGE = 3.0
 _HOURS_A_DAY = 24.0
 _TIME_INPUTS = 3
-
-
-def compress(x: Tensor) -> Tensor:
-    """The inverse hyperbolic sine: linear in the noise, logarithmic above it.
-
-    Written out because it is several times faster so than ``torch.asinh`` on a processor.
-    """
-    return torch.sign(x) * torch.log(x.abs() + torch.sqrt(x * x + 1.0))
-
-
-def standardise(conditions: Tensor) -> Tensor:
-    """Conditions (..., 4) brought to order one; an outlier stays within three spreads."""
-    scaled = (conditions - conditions.new_tensor(_MIDDLE)) / conditions.new_tensor(_SPREAD)
-    return scaled.clamp(-_LARGEST_CONDITION, _LARGEST_CONDITION)
 
 
 class Reader(nn.Module, ABC):
@@ -96,9 +78,9 @@ class Memory(nn.Module, ABC):
         """What it tells after one more frame, (B, width), and its state; inputs (B, D), time (B,) [d]."""
 
 
-def input_width(reader: Reader) -> int:
+def memory_inputs(reader: Reader, inputs: Inputs) -> int:
     """How many numbers of a frame a memory is given."""
-    return 3 * reader.values + reader.others + len(CONDITIONS) + _TIME_INPUTS
+    return 3 * reader.values + reader.others + inputs.width + _TIME_INPUTS
 
 
 class FrameNetwork(SequenceNetwork):
@@ -110,14 +92,19 @@ class FrameNetwork(SequenceNetwork):
         What the bundle keeps of the architecture.
     reader, memory
         The two halves.
+    inputs
+        What the memory is told beside what was read.
     dropout
         Rate at what the memory tells.
     """
 
-    def __init__(self, config: BaseModel, reader: Reader, memory: Memory, dropout: float) -> None:
+    def __init__(
+        self, config: BaseModel, reader: Reader, inputs: Inputs, memory: Memory, dropout: float
+    ) -> None:
         super().__init__()
         self.config = config
         self.reader = reader
+        self.inputs = inputs
         self.log_gain = nn.Parameter(torch.full((reader.values,), math.log(_FIRST_GAIN)))
         self.memory = memory
         self.dropout = nn.Dropout(dropout)
@@ -125,11 +112,12 @@ class FrameNetwork(SequenceNetwork):
 
     def forward(self, stamps: Tensor, times: Tensor, conditions: Tensor, mask: Tensor) -> Tensor:
         values, others = (scatter(rows, mask) for rows in self._read(stamps[mask], conditions[mask]))
+        told = self.inputs.forward(stamps, times, conditions, mask)
         times = times.masked_fill(~mask, 0.0)
         seen = torch.arange(1, mask.shape[1] + 1, device=mask.device)[:, None]
         inputs = self._inputs(
             values,
-            others,
+            torch.cat([others, told], dim=-1),
             mean=values.cumsum(dim=1) / seen,
             previous=torch.cat([values[:, :1], values[:, :-1]], dim=1),
             times=times,
@@ -138,38 +126,40 @@ class FrameNetwork(SequenceNetwork):
         return self.head(self.dropout(self.memory(inputs, times, mask)))
 
     def initial_state(self, batch: int) -> State:
-        """Frames seen, time, sum of the values, last values, and the memory's own state."""
+        """Frames seen, time, sum of the values, last values, the state of the inputs and the memory's own."""
         one = self.head.weight
         return (
             one.new_zeros(batch),
             one.new_zeros(batch),
             one.new_zeros(batch, self.reader.values),
             one.new_zeros(batch, self.reader.values),
+            *self.inputs.initial_state(batch, one.device),
             *self.memory.initial_state(batch),
         )
 
     def step(self, stamp: Tensor, time: Tensor, conditions: Tensor, state: State) -> tuple[Tensor, State]:
-        seen, last_time, total, last_values, *remembered = state
+        seen, last_time, total, last_values, *rest = state
+        followed, remembered = rest[: self.inputs.tensors], rest[self.inputs.tensors :]
         values, others = self._read(stamp, conditions)
+        told, following = self.inputs.step(stamp, time, conditions, tuple(followed))
         first = seen == 0
         seen = seen + 1
         total = total + values
         inputs = self._inputs(
             values,
-            others,
+            torch.cat([others, told], dim=-1),
             mean=total / seen[:, None],
             previous=torch.where(first[:, None], values, last_values),
             times=time,
             gaps=torch.where(first, 0.0, time - last_time),
         )
-        told, kept = self.memory.step(inputs, time, tuple(remembered))
-        return self.head(self.dropout(told)), (seen, time, total, values, *kept)
+        output, kept = self.memory.step(inputs, time, tuple(remembered))
+        return self.head(self.dropout(output)), (seen, time, total, values, *following, *kept)
 
     def _read(self, stamps: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
-        scaled = standardise(conditions)
         noise = 10.0 ** conditions[:, CONDITIONS.index("log_noise")]
-        values, others = self.reader(stamps, noise, scaled)
-        return values, torch.cat([others, scaled], dim=1)
+        read: tuple[Tensor, Tensor] = self.reader(stamps, noise, standardise(conditions))
+        return read
 
     def _inputs(
         self, values: Tensor, others: Tensor, mean: Tensor, previous: Tensor, times: Tensor, gaps: Tensor

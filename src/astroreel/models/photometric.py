@@ -10,8 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from astroreel.models.frames import FrameNetwork, Reader, compress, input_width
+from astroreel.models.frames import FrameNetwork, Reader, memory_inputs
 from astroreel.models.gru import GruMemory
+from astroreel.models.inputs import InputNames, Inputs
+from astroreel.models.scaling import compress
 from astroreel.sequences.prepare import CONDITIONS
 from astroreel.sequences.record import STAMP_SIZE
 
@@ -37,6 +39,8 @@ class PhotometricConfig(BaseModel):
         Of the GRU.
     dropout
         Rate at the GRU's outputs.
+    inputs
+        What the GRU is told beside what was read, as in `astroreel.models.inputs`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -47,13 +51,15 @@ class PhotometricConfig(BaseModel):
     units: int = Field(128, ge=1)
     layers: int = Field(2, ge=1)
     dropout: float = Field(0.1, ge=0, lt=1)
+    inputs: InputNames = ("conditions",)
 
 
 def photometric_network(config: PhotometricConfig) -> FrameNetwork:
     """Learned photometry of each frame, followed by GRUs."""
     reader = PhotometricReader(config.masks, config.filters)
-    memory = GruMemory(input_width(reader), config.units, config.layers, config.dropout)
-    return FrameNetwork(config, reader, memory, config.dropout)
+    inputs = Inputs(config.inputs)
+    memory = GruMemory(memory_inputs(reader, inputs), config.units, config.layers, config.dropout)
+    return FrameNetwork(config, reader, inputs, memory, config.dropout)
 
 
 class PhotometricReader(Reader):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -11,8 +12,15 @@ from torch.nn import functional
 
 from astroreel.classes import CLASSES
 from astroreel.models.batch_renorm import BatchRenorm
+from astroreel.models.inputs import InputNames, Inputs
 from astroreel.models.interface import SequenceNetwork, State, scatter
 from astroreel.sequences.record import STAMP_SIZE
+
+#: What may follow a convolution.
+Norm = Literal["batch_renorm", "batch", "layer", "group", "none"]
+
+#: Groups of channels of the group normalisation (Wu and He 2018, arXiv:1803.08494), if they divide so.
+_GROUPS = 8
 
 
 class ThesisConfig(BaseModel):
@@ -32,10 +40,14 @@ class ThesisConfig(BaseModel):
         Rate at the fully connected layer; the thesis does not print it.
     norm
         What follows every convolution: the thesis's batch renormalisation; ``batch`` normalisation, which
-        it found unstable (Figure 4.11); ``layer`` normalisation over an image's channels and pixels; or
-        nothing.
+        it found unstable (Figure 4.11); ``layer`` normalisation over an image's channels and pixels;
+        ``group`` normalisation over those of an eighth of the channels; or nothing. The network's input has
+        batch renormalisation before the first one too, or batch normalisation.
     renorm_warmup, renorm_ramp
         Schedule of the batch renormalisation, in training batches.
+    inputs
+        What the LSTM is told of a window's newest frame beside its image and time, as in
+        `astroreel.models.inputs`; the thesis's network nothing.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -46,9 +58,10 @@ class ThesisConfig(BaseModel):
     dense: int = Field(1024, ge=1)
     units: int = Field(512, ge=1)
     dropout: float = Field(0.5, ge=0, lt=1)
-    norm: Literal["batch_renorm", "batch", "layer", "none"] = "batch_renorm"
+    norm: Norm = "batch_renorm"
     renorm_warmup: int = Field(5000, ge=0)
     renorm_ramp: int = Field(20_000, ge=1)
+    inputs: InputNames = ()
 
 
 class ThesisNetwork(SequenceNetwork):
@@ -64,10 +77,11 @@ class ThesisNetwork(SequenceNetwork):
     def __init__(self, config: ThesisConfig) -> None:
         super().__init__()
         self.config = config
+        self.inputs = Inputs(config.inputs)
         side = -(-STAMP_SIZE // 2)
         side = -(-side // 2)
         self.convolutions = nn.Sequential(
-            self._norm(config.window),
+            self._batch_norm(config.window),
             *self._convolution(config.window),
             *self._convolution(config.filters),
             *self._convolution(config.filters),
@@ -80,18 +94,23 @@ class ThesisNetwork(SequenceNetwork):
         )
         self.dense = nn.Linear(side * side * config.filters, config.dense)
         self.dropout = nn.Dropout(config.dropout)
-        self.lstm = nn.LSTM(config.dense + config.window, config.units, batch_first=True)
+        self.lstm = nn.LSTM(config.dense + config.window + self.inputs.width, config.units, batch_first=True)
         self.output = nn.Linear(config.units, len(CLASSES))
+
+    def _batch_norm(self, channels: int) -> nn.Module:
+        if self.config.norm == "batch":
+            return nn.BatchNorm2d(channels)
+        return BatchRenorm(channels, self.config.renorm_warmup, self.config.renorm_ramp)
 
     def _norm(self, channels: int) -> nn.Module:
         match self.config.norm:
-            case "batch_renorm":
-                return BatchRenorm(channels, self.config.renorm_warmup, self.config.renorm_ramp)
-            case "batch":
-                return nn.BatchNorm2d(channels)
             case "layer":
                 return nn.GroupNorm(1, channels)
-        return nn.Identity()
+            case "group":
+                return nn.GroupNorm(math.gcd(_GROUPS, channels), channels)
+            case "none":
+                return nn.Identity()
+        return self._batch_norm(channels)
 
     def _convolution(self, channels: int) -> tuple[nn.Module, ...]:
         filters = self.config.filters
@@ -104,11 +123,13 @@ class ThesisNetwork(SequenceNetwork):
             return stamps.new_zeros(*mask.shape, len(CLASSES))
         windows = stamps.unfold(1, self.config.window, 1)[whole].permute(0, 3, 1, 2)
         window_times = times.unfold(1, self.config.window, 1)[whole]
-        hidden, _ = self.lstm(scatter(self._encode(windows, window_times), whole))
+        told = self.inputs.forward(stamps, times, conditions, mask)[:, empty:]
+        encoded = scatter(self._encode(windows, window_times), whole)
+        hidden, _ = self.lstm(torch.cat([encoded, told], dim=-1))
         return functional.pad(self.output(hidden), (0, 0, empty, 0))
 
     def initial_state(self, batch: int) -> State:
-        """Frames seen, the images and times of the last window less one, and the LSTM's two states."""
+        """Frames seen, the last window less its first frame, the LSTM's two states, the inputs' own."""
         one = self.output.weight
         past = self.config.window - 1
         return (
@@ -117,20 +138,22 @@ class ThesisNetwork(SequenceNetwork):
             one.new_zeros(batch, past),
             one.new_zeros(batch, self.config.units),
             one.new_zeros(batch, self.config.units),
+            *self.inputs.initial_state(batch, one.device),
         )
 
     def step(self, stamp: Tensor, time: Tensor, conditions: Tensor, state: State) -> tuple[Tensor, State]:
-        seen, stamps, times, hidden, cell = state
+        seen, stamps, times, hidden, cell, *followed = state
+        told, following = self.inputs.step(stamp, time, conditions, tuple(followed))
         seen = seen + 1
         stamps = torch.cat([stamps, stamp[:, None]], dim=1)
         times = torch.cat([times, time[:, None]], dim=1)
-        encoded = self._encode(stamps, times)
+        encoded = torch.cat([self._encode(stamps, times), told], dim=1)
         _, (new_hidden, new_cell) = self.lstm(encoded[:, None], (hidden[None], cell[None]))
         whole = (seen >= self.config.window)[:, None]
         hidden = torch.where(whole, new_hidden[0], hidden)
         cell = torch.where(whole, new_cell[0], cell)
         logits = torch.where(whole, self.output(hidden), 0.0)
-        return logits, (seen, stamps[:, 1:], times[:, 1:], hidden, cell)
+        return logits, (seen, stamps[:, 1:], times[:, 1:], hidden, cell, *following)
 
     def _encode(self, windows: Tensor, times: Tensor) -> Tensor:
         """What the LSTM reads of windows (F, n_w, 21, 21) taken at times (F, n_w)."""
