@@ -6,6 +6,7 @@ Stopped and started again, it goes on from its last checkpoint.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,29 +19,41 @@ from astroreel.evaluation.illustrations import learning_curves
 from astroreel.files import read_json, write_json
 from astroreel.models.networks import build
 from astroreel.models.rcnn import RcnnClassifier
-from astroreel.sequences.prepare import LazyPrepared, prepare
+from astroreel.parameters import Parameters
+from astroreel.sequences.prepare import LazyPrepared, Prepared, prepare
 from astroreel.sequences.recipe import Recipe
 from astroreel.sequences.store import load_store
 from astroreel.survey.conditions import ConditionsTable
 from astroreel.survey.survey import load_survey
 from astroreel.training.calibrate import fit_temperature
-from astroreel.training.loop import TrainingSet, train
+from astroreel.training.data_parallel import train_together
+from astroreel.training.loop import TrainingSet
 from astroreel.training.stream import Stream
 
 
-def training_set(run: Stage) -> TrainingSet:
-    config, preparation = run.parameters.pretrain, run.parameters.preparation
-    if config.source == "stored":
-        return LazyPrepared(load_store(DATA / "simulated" / "train"), preparation)
-    simulation = run.parameters.simulate
+def sets(parameters: Parameters) -> tuple[TrainingSet, Prepared]:
+    """The training and the validation set."""
+    preparation = parameters.preparation
+    valid_set = prepare(load_store(DATA / "simulated" / "valid"), preparation)
+    if parameters.pretrain.source == "stream":
+        return stream(parameters), valid_set
+    return LazyPrepared(load_store(DATA / "simulated" / "train"), preparation), valid_set
+
+
+def stream(parameters: Parameters) -> Stream:
+    config, simulation = parameters.pretrain, parameters.simulate
     conditions = ConditionsTable.read(DATA / "conditions.ecsv")
     recipe = Recipe(load_survey(simulation.survey), conditions, "train", simulation)
-    stream = Stream(recipe, preparation, config.reuse, config.reservoir)
+    return Stream(recipe, parameters.preparation, config.reuse, config.reservoir)
+
+
+def record_stream(run: Stage) -> None:
+    """Keep with the run's record what the stream was, enough to make it again."""
+    config = run.parameters.pretrain
     with TemporaryDirectory() as folder:
         path = Path(folder) / "stream.json"
-        write_json(path, stream.manifest(config.batch_size, config.seed, config.iterations))
+        write_json(path, stream(run.parameters).manifest(config.batch_size, config.seed, config.iterations))
         run.reporter.artifact(path)
-    return stream
 
 
 if __name__ == "__main__":
@@ -48,12 +61,14 @@ if __name__ == "__main__":
         best, preparation = read_json(MODELS / "search" / "best.json"), run.parameters.preparation
         config = run.parameters.pretrain.model_copy(update={"learning_rate": best["learning_rate"]})
         run.reporter.params({**config.model_dump(), "network": best["network"]})
-        valid = load_store(DATA / "simulated" / "valid")
-        valid_set = prepare(valid, preparation)
+        if config.source == "stream":
+            record_stream(run)
         network = build(best["network"], config.seed)
         checkpoint = CHECKPOINTS / f"{run.key}.safetensors"
-        with run.progress("pretrain") as progress:
-            result = train(network, training_set(run), valid_set, config, run.reporter, checkpoint, progress)
+        with run.progress("pretrain", config.batch_size) as progress:
+            data = partial(sets, run.parameters)
+            result = train_together(network, data, config, run.reporter, checkpoint, progress)
+        valid = load_store(DATA / "simulated" / "valid")
         cold = RcnnClassifier(network.to("cpu"), preparation)
         probabilities = cold.predict(valid)[valid.offsets[1:] - 1]
         logits = np.log(np.maximum(probabilities, np.finfo(float).tiny))

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import reduce
 from operator import getitem
 from pathlib import Path
@@ -68,19 +69,27 @@ class Stage:
             self.reporter.artifact(path)
 
     @contextmanager
-    def progress(self, what: str) -> Iterator[Callable[[int, int], None]]:
-        """A progress bar on a terminal; a line at each tenth elsewhere. Yields ``update(done, total)``."""
-        columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    def progress(self, what: str, sequences: int = 0) -> Iterator[Callable[[int, int], None]]:
+        """A progress bar on a terminal; a line at each tenth elsewhere. Yields ``update(done, total)``.
+
+        With the number of ``sequences`` of a step it tells how many are done in a second.
+        """
+        pace = TextColumn("{task.fields[pace]}")
+        columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), pace, TimeRemainingColumn())
         said = 0
         with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-            task = bar.add_task(what, total=None)
+            task = bar.add_task(what, total=None, pace="")
 
             def update(done: int, total: int) -> None:
                 nonlocal said
                 bar.update(task, completed=done, total=total)
+                speed, left = bar.tasks[0].speed, bar.tasks[0].time_remaining
+                pace = f"{sequences * speed:,.0f} sequences/s" if sequences and speed else ""
+                bar.update(task, pace=pace)
                 if not console.is_terminal and 10 * done // total > said:
                     said = 10 * done // total
-                    console.print(f"{self.name}: {what}: {done} of {total}")
+                    more = f", {pace}, {timedelta(seconds=round(left or 0))} left" if pace else ""
+                    console.print(f"{self.name}: {what}: {done} of {total}{more}")
 
             yield update
 

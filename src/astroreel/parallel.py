@@ -89,7 +89,7 @@ def _ray_pool(function: Callable[[Any], Any], workers: int, address: str) -> Ite
     import ray
     from ray.util.multiprocessing import Pool
 
-    with _connected(address):
+    with connected(address):
         count = workers or int(ray.cluster_resources()["CPU"])
         pool = Pool(count, _install, (function,))
         try:
@@ -103,7 +103,7 @@ def _ray_pool(function: Callable[[Any], Any], workers: int, address: str) -> Ite
 
 
 @contextmanager
-def _connected(address: str) -> Iterator[None]:
+def connected(address: str) -> Iterator[None]:
     """A connection to the Ray cluster at ``address``, or the one that there is."""
     import ray
 

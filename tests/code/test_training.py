@@ -24,7 +24,7 @@ from astroreel.training.checkpoint import load_checkpoint
 from astroreel.training.config import FinetuneConfig, TrainingConfig
 from astroreel.training.device import choose_device
 from astroreel.training.finetune import finetune, join
-from astroreel.training.loop import TrainingResult, train
+from astroreel.training.loop import TrainingResult, made_ahead, train
 from astroreel.training.reporter import NullReporter, SpoolReporter, read_spool
 from astroreel.training.step import Diverged, learning_rate
 from astroreel.training.validation import validate
@@ -199,6 +199,34 @@ def test_a_run_that_diverges_names_the_step_and_the_last_good_checkpoint(valid_s
     assert str(file) in str(error.value)
     groups, _ = load_checkpoint(file)
     assert all(tensor.isfinite().all() for tensor in groups["network"].values())
+
+
+def test_the_thesis_network_of_full_size_trains_twice_to_the_same_curve(valid_set) -> None:
+    """Six steps of short sequences; tests/model/test_data_parallel.py has fifty as a soak."""
+    config = CONFIG.model_copy(update={"iterations": 6, "batch_size": 8})
+    short = blobs(24, seed=1, epochs=4)
+    few = valid_set.select(np.arange(4))
+    curves = [train(build({"name": "thesis"}), short, few, config, NullReporter()).history for _ in range(2)]
+    assert curves[0] == curves[1]
+    assert curves[0][0].train_loss != curves[0][1].train_loss
+
+
+def test_batches_made_ahead_are_the_same(train_set) -> None:
+    plain, ahead = train_set.batches(8, seed=1), made_ahead(train_set.batches(8, seed=1))
+    for _ in range(9):
+        np.testing.assert_array_equal(next(plain).stamps, next(ahead).stamps)
+    ahead.close()
+
+
+def test_what_goes_wrong_with_a_batch_made_ahead_is_told(train_set) -> None:
+    def failing():
+        yield train_set
+        raise UserError("no more of it")
+
+    ahead = made_ahead(failing())
+    assert next(ahead) is train_set
+    with pytest.raises(UserError, match="no more of it"):
+        next(ahead)
 
 
 def test_a_reporter_is_told_every_look(train_set, valid_set, tmp_path: Path) -> None:

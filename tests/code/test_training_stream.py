@@ -78,6 +78,19 @@ def test_a_batch_is_a_function_of_its_number(first: int, size: int) -> None:
 
 
 @pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("parts", [1, 2, 4])
+def test_processes_that_share_a_stream_see_its_sequences_once_among_them(parts: int) -> None:
+    size, reservoir, reuse = 512, 4, 2
+    shares = [stream(reuse, reservoir).batches(size, 3, 0, part, parts) for part in range(parts)]
+    batches = [[numbers(next(share)) for share in shares] for _ in range(reservoir * reuse)]
+    assert {len(share) for batch in batches for share in batch} == {size // parts}
+    seen = np.bincount(np.concatenate([np.concatenate(batch) for batch in batches]))
+    np.testing.assert_array_equal(seen, np.full(reservoir * BLOCK, reuse))
+    later = stream(reuse, reservoir).batches(size, 3, 5, parts - 1, parts)
+    assert numbers(next(later)) == batches[5][parts - 1]
+
+
+@pytest.mark.usefixtures("here")
 def test_another_seed_of_the_training_is_another_order_of_the_same_sequences() -> None:
     first, second = (
         np.concatenate([numbers(b) for b in islice(stream().batches(512, seed), 2)]) for seed in (1, 2)

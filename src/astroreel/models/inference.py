@@ -44,6 +44,6 @@ def predict_logits(
         network(*tensors(prepared.select(np.arange(start, min(start + batch_size, len(prepared)))), device))
         for start in range(0, len(prepared), batch_size)
     )
-    logits = np.concatenate([batch.cpu().numpy() for batch in batches])
+    logits = np.concatenate([batch.float().cpu().numpy() for batch in batches])
     network.train(was_training)
     return logits

@@ -76,9 +76,16 @@ class PreparedSet(ABC):
     def select(self, which: NDArray[np.int64] | NDArray[np.bool_]) -> Prepared:
         """The objects named by indices or by a boolean mask."""
 
-    def batches(self, size: int, seed: int, first: int = 0) -> Generator[Prepared]:
-        """Batch number ``first`` and all that follow, in shuffled passes; see `iterate_batches`."""
-        return (self.select(members) for members in iterate_batches(len(self), size, seed, first))
+    def batches(
+        self, size: int, seed: int, first: int = 0, part: int = 0, parts: int = 1
+    ) -> Generator[Prepared]:
+        """Batch number ``first`` and all that follow, in shuffled passes; see `iterate_batches`.
+
+        With ``parts`` above 1, of each batch only the objects ``part``, ``part + parts``, ...
+        """
+        return (
+            self.select(members[part::parts]) for members in iterate_batches(len(self), size, seed, first)
+        )
 
     def fingerprint(self) -> str:
         """A digest that tells two sets apart: of the labels, and of evenly spread objects' middle pixels."""

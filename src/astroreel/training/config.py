@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 #: The networks that a search may choose from, by the names of :mod:`astroreel.models.networks`.
 Network = Literal["thesis", "compact", "photometric", "attention"]
@@ -88,11 +88,27 @@ class PretrainConfig(TrainingConfig):
         processors at .95 and .97 of their speed from memory (benchmarks/bench_stream.py).
     reservoir
         Blocks of 512 sequences from which the stream draws at once.
+    workers
+        Processes that train together, each with its share of every batch and a GPU where there are GPUs.
+    address
+        Of a Ray cluster (``auto``: the one of this machine) that runs them; None: this machine, without Ray.
     """
 
     source: Literal["stored", "stream"] = "stored"
     reuse: int = Field(16, ge=1)
     reservoir: int = Field(8, ge=1)
+    workers: int = Field(1, ge=1)
+    address: str | None = None
+
+    @field_validator("workers")
+    @classmethod
+    def _share_alike(cls, workers: int, others: ValidationInfo) -> int:
+        for key in ("batch_size", "reservoir"):
+            if others.data.get(key, workers) % workers:
+                raise ValueError(f"a number that divides {key}, which is {others.data[key]}")
+        if workers > 1 and ":" in (device := others.data.get("device", "")):
+            raise ValueError(f"1 where device names one GPU, {device}")
+        return workers
 
 
 class FinetuneConfig(BaseModel):
@@ -109,8 +125,12 @@ class FinetuneConfig(BaseModel):
         there is no real sequence.
     learning_rate
         Largest learning rate of AMSGrad; it falls to nothing along half a cosine.
+    trunk_rate
+        Learning rate of all layers but the last, over that of the last; 0 keeps them as they were trained.
     clip
         Largest norm of the gradient.
+    flips, mixup, condition_noise
+        Augmentation, as in `TrainingConfig`.
     seed
         Seed of batches and dropout; draws and folds get seeds of their own from it.
     device
@@ -123,7 +143,11 @@ class FinetuneConfig(BaseModel):
     batch_size: int = Field(40, ge=1)
     replay: int = Field(40, ge=0)
     learning_rate: float = Field(2e-4, gt=0, allow_inf_nan=False)
+    trunk_rate: float = Field(1.0, ge=0, le=1)
     clip: float = Field(1.0, gt=0)
+    flips: bool = True
+    mixup: float = Field(0.0, ge=0, le=10)
+    condition_noise: float = Field(0.0, ge=0, le=3)
     seed: int = Field(1, ge=0)
     device: str = Field("auto", pattern=_DEVICE)
 

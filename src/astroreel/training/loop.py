@@ -6,6 +6,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from astroreel.training.checkpoint import (
     save_checkpoint,
 )
 from astroreel.training.config import TrainingConfig
+from astroreel.training.group import ALONE, Group
 from astroreel.training.reporter import Reporter
 from astroreel.training.step import Diverged, Stepper, learning_rate
 from astroreel.training.validation import validate
@@ -34,8 +36,13 @@ Progress = Callable[[int, int], None]
 class TrainingSet(Protocol):
     """What a network is trained on: labelled sequences, stored or simulated on the way."""
 
-    def batches(self, size: int, seed: int, first: int = 0) -> Generator[Prepared]:
-        """Batch number ``first`` and all that follow, without end; a number always means the same batch."""
+    def batches(
+        self, size: int, seed: int, first: int = 0, part: int = 0, parts: int = 1
+    ) -> Generator[Prepared]:
+        """Batch number ``first`` and all that follow, without end; a number always means the same batch.
+
+        With ``parts`` above 1, of each batch its part number ``part``; together the parts are the batch.
+        """
 
     def fingerprint(self) -> str:
         """A digest that tells two sets apart."""
@@ -100,6 +107,7 @@ def train(
     reporter: Reporter,
     checkpoint: Path | None = None,
     progress: Progress | None = None,
+    group: Group = ALONE,
 ) -> TrainingResult:
     """Train ``network`` in place; it ends with the weights of the lowest validation loss.
 
@@ -119,6 +127,9 @@ def train(
         replaced. None: the run cannot be resumed.
     progress
         Called with the iterations done and their total.
+    group
+        The processes that train the network together, each in a call of its own of the same parameters
+        (`astroreel.training.data_parallel`). The first writes the checkpoint, and all go on from it.
 
     Raises
     ------
@@ -128,15 +139,31 @@ def train(
         Where the checkpoint cannot be read or written.
     """
     identity = _identity(network, train_set, valid_set, config)
-    run = _Run(Stepper(network, config), identity, checkpoint)
+    run = _Run(Stepper(network, config, group), identity, checkpoint)
     run.resume()
     for look in run.history:  # the record of the interrupted run may be gone
         reporter.metrics(look.figures, step=look.iteration)
-    with closing(train_set.batches(config.batch_size, config.seed, run.done)) as batches:
+    own = train_set.batches(config.batch_size, config.seed, run.done, group.rank, group.size)
+    if run.stepper.device.type == "cuda":
+        own = made_ahead(own)
+    with closing(own) as batches:
         _iterate(run, batches, valid_set, reporter, progress)
     network.load_state_dict(run.best_weights)
     network.eval()
     return TrainingResult(tuple(run.history))
+
+
+def made_ahead(batches: Generator[Prepared]) -> Generator[Prepared]:
+    """The same batches, each made while the one before is trained on.
+
+    For a device that leaves the processor idle; elsewhere it would be taken from the training.
+    """
+    with closing(batches), ThreadPoolExecutor(1) as beside:
+        following = beside.submit(next, batches)
+        while True:
+            batch = following.result()
+            following = beside.submit(next, batches)
+            yield batch
 
 
 def _iterate(
@@ -153,7 +180,7 @@ def _iterate(
     # The range comes first: at its end no further batch is made.
     for iteration, batch in zip(range(run.done, config.iterations), batches, strict=False):
         losses.append(run.step(batch, iteration))
-        seen += len(batch)
+        seen += len(batch) * run.stepper.group.size
         done = iteration + 1
         if progress is not None:
             progress(done, config.iterations)
@@ -188,7 +215,8 @@ class _Run:
     def look(self, valid: Prepared, done: int, train_loss: float) -> Look:
         """Look at the validation set; keep the weights if they are the best, and write a checkpoint."""
         network = self.stepper.network
-        validation = validate(network, valid, self.stepper.device)
+        with self.stepper.precision():
+            validation = validate(network, valid, self.stepper.device, self.stepper.group)
         if not math.isfinite(validation.loss):
             raise Diverged(f"validation loss {validation.loss} at iteration {done}; {self._last_good()}")
         look = Look(
@@ -221,7 +249,7 @@ class _Run:
         restore_optimiser(self.stepper.optimiser, groups["optimiser"])
 
     def _save(self) -> None:
-        if self.checkpoint is None:
+        if self.checkpoint is None or self.stepper.group.rank > 0:
             return
         groups = {
             "network": self.stepper.network.state_dict(),

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from astroreel.parallel import ordered_map
+from astroreel.parallel import ordered_map, worker_count
 from astroreel.sequences.prepare import Preparation, Prepared, prepare
 from astroreel.sequences.recipe import Recipe
 from astroreel.sequences.record import SequenceSet
@@ -48,24 +48,31 @@ class Stream:
         self.reuse = reuse
         self.reservoir = reservoir
 
-    def batches(self, size: int, seed: int, first: int = 0) -> Generator[Prepared]:
+    def batches(
+        self, size: int, seed: int, first: int = 0, part: int = 0, parts: int = 1
+    ) -> Generator[Prepared]:
         """Batch number ``first`` and all that follow, without end.
+
+        Each of ``parts`` simulates the blocks number ``part``, ``part + parts``, ... and draws its share of a
+        batch from these. So no block is made twice, and a reservoir holds the same objects whatever the
+        number of parts, drawn in another order. ``parts`` must divide the size and the reservoir.
 
         Raises `UserError` where a process that simulates dies.
         """
-        number, skipped = divmod(first * size, self._draws)
-        with closing(self._reservoirs(number)) as reservoirs:
-            parts: list[SequenceSet] = []
+        size //= parts
+        number, skipped = divmod(first * size, self._draws // parts)
+        with closing(self._reservoirs(number, part, parts)) as reservoirs:
+            drawn: list[SequenceSet] = []
             missing = size
             for place, sequences in zip(count(number), reservoirs):
-                order = self._order(place, seed)[skipped:]
+                order = self._order(place, seed, len(sequences))[skipped:]
                 skipped = 0
                 while len(order):
-                    parts.append(sequences.select(order[:missing]))
-                    missing, order = missing - len(parts[-1]), order[missing:]
+                    drawn.append(sequences.select(order[:missing]))
+                    missing, order = missing - len(drawn[-1]), order[missing:]
                     if not missing:
-                        yield prepare(SequenceSet.concatenate(parts), self.preparation)
-                        parts, missing = [], size
+                        yield prepare(SequenceSet.concatenate(drawn), self.preparation)
+                        drawn, missing = [], size
 
     def fingerprint(self) -> str:
         """A digest of all that decides the batches, but for their size and seed."""
@@ -100,21 +107,21 @@ class Stream:
             "reservoir": self.reservoir,
         }
 
-    def _order(self, number: int, seed: int) -> NDArray[np.int64]:
-        """The sequences of a reservoir in the order in which they are drawn, ``reuse`` passes."""
+    def _order(self, number: int, seed: int, n: int) -> NDArray[np.int64]:
+        """The ``n`` sequences of a reservoir in the order in which they are drawn, ``reuse`` passes."""
         rng = np.random.default_rng((seed, number))
-        return np.concatenate([rng.permutation(self.reservoir * BLOCK) for _ in range(self.reuse)])
+        return np.concatenate([rng.permutation(n) for _ in range(self.reuse)])
 
-    def _reservoirs(self, first: int) -> Generator[SequenceSet]:
-        """Reservoir number ``first`` and all that follow."""
-        config = self.recipe.config
+    def _reservoirs(self, first: int, part: int, parts: int) -> Generator[SequenceSet]:
+        """Of reservoir number ``first`` and all that follow the blocks of a part."""
+        config, blocks_each = self.recipe.config, self.reservoir // parts
         blocks = ordered_map(
             self.recipe.block,
-            count(first * self.reservoir),
-            config.workers,
+            count(first * self.reservoir + part, parts),
+            max(worker_count(config.workers) // parts, 1) if parts > 1 else config.workers,
             config.address,
-            ahead=self.reservoir,
+            ahead=blocks_each,
         )
         with closing(blocks):
             while True:
-                yield SequenceSet.concatenate([next(blocks) for _ in range(self.reservoir)])
+                yield SequenceSet.concatenate([next(blocks) for _ in range(blocks_each)])

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from astroreel.models.inference import predict_logits
 from astroreel.models.interface import SequenceNetwork
 from astroreel.sequences.prepare import Prepared
+from astroreel.training.group import ALONE, Group
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,11 @@ class Validation:
     accuracy_by_samples: tuple[float, ...]
 
 
-def validate(network: SequenceNetwork, prepared: Prepared, device: torch.device) -> Validation:
-    """Run the network over labelled sequences."""
-    logits = predict_logits(network, prepared, device)
+def validate(
+    network: SequenceNetwork, prepared: Prepared, device: torch.device, group: Group = ALONE
+) -> Validation:
+    """Run the network over labelled sequences; of several processes each takes a share, and all are told."""
+    logits = _logits(network, prepared, device, group)
     log_probability = log_softmax(logits.astype(np.float64), axis=2)
     objects, epochs = np.nonzero(prepared.mask)
     lengths = prepared.mask.sum(axis=1)
@@ -46,3 +50,13 @@ def validate(network: SequenceNetwork, prepared: Prepared, device: torch.device)
         accuracy=float(by_samples[-1]),
         accuracy_by_samples=tuple(by_samples.tolist()),
     )
+
+
+def _logits(
+    network: SequenceNetwork, prepared: Prepared, device: torch.device, group: Group
+) -> NDArray[np.float32]:
+    share = np.arange(group.rank, len(prepared), group.size)
+    own = predict_logits(network, prepared.select(share) if group.size > 1 else prepared, device)
+    logits = torch.zeros(*prepared.mask.shape, own.shape[-1], device=device)
+    logits[share] = torch.from_numpy(own).to(device)
+    return group.total(logits).cpu().numpy()
