@@ -6,6 +6,7 @@ import shutil
 
 from stage import CHECKPOINTS, DATA, MODELS, stage
 
+from astroreel.evaluation import searching
 from astroreel.files import write_json
 from astroreel.sequences.prepare import LazyPrepared, prepare
 from astroreel.sequences.store import load_store
@@ -24,8 +25,10 @@ if __name__ == "__main__":
         best = result.best
         found = {"network": chosen_network(best.values), "learning_rate": best.values["learning_rate"]}
         write_json(MODELS / "search" / "best.json", found)
-        trials = [{"trial": t.number, "loss": t.loss, **t.values} for t in result.trials]
-        write_json(MODELS / "search" / "trials.json", trials)
+        write_json(MODELS / "search" / "trials.json", [trial.to_json() for trial in result.trials])
+        write_json(MODELS / "search" / "importances.json", result.importances)
+        for drawing in searching.drawings(result.trials, result.importances):
+            run.figure(drawing)
         run.reporter.params({"best": found})
         run.reporter.metrics({"best_valid_loss": best.loss})
         shutil.rmtree(unfinished, ignore_errors=True)

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +24,19 @@ from astroreel.models.thesis import ThesisConfig
 from astroreel.sequences.prepare import Prepared
 from astroreel.training.config import SearchConfig, TrainingConfig
 from astroreel.training.reporter import NullReporter, Reporter, SpoolReporter, read_spool
-from astroreel.training.search import SearchResult, run_search
+from astroreel.training.search import SearchResult, Trial, importances, run_search
 from astroreel.training.space import chosen_network, first_values, suggest
 from tests.code.blobs import blobs
 
 TRAINING = TrainingConfig(iterations=2, batch_size=8, learning_rate=2e-3, validate_every=1, device="cpu")
+SIZES = (
+    ("compact", "inputs", "conditions"),
+    ("photometric", "inputs", "conditions"),
+    ("compact", "filters", 16),
+    ("compact", "units", 96),
+    ("photometric", "masks", 24),
+    ("photometric", "units", 128),
+)
 CONFIG = SearchConfig(trials=3, networks=("compact", "photometric"), training=TRAINING)
 
 
@@ -112,11 +127,85 @@ def test_a_killed_search_goes_on_as_if_nothing_had_been(sets, tmp_path: Path) ->
     assert [(t.values, t.loss) for t in resumed.trials] == [(t.values, t.loss) for t in whole.trials]
 
 
+SEARCH = """
+import sys
+from pathlib import Path
+from astroreel.training.reporter import SpoolReporter
+from tests.code.test_search import CONFIG, blobs, run_search
+
+config = CONFIG.model_copy(update={"trials": 8, "networks": ("compact",)})
+folder = Path(sys.argv[1])
+with SpoolReporter(folder / "run", "search") as reporter:
+    run_search(config, blobs(16, seed=1, epochs=4), blobs(8, seed=2, epochs=4), reporter, folder / "study")
+"""
+
+
+@pytest.mark.slow
+def test_a_search_killed_five_times_ends_with_every_trial_once(sets, tmp_path: Path) -> None:
+    """At moments drawn at random within a trial or between two; nothing is told twice."""
+    rng, root = np.random.default_rng(3), Path(__file__).parents[2]
+    command = [sys.executable, "-c", SEARCH, str(tmp_path)]
+    environment = os.environ | {"PYTHONPATH": f"{root}/src:{root}"}
+    journal = tmp_path / "study" / "study.jsonl"
+    for _ in range(5):
+        process = subprocess.Popen(command, env=environment)
+        size = journal.stat().st_size if journal.exists() else 0
+        while (not journal.exists() or journal.stat().st_size == size) and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 0.15))
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+    subprocess.run(command, env=environment, check=True)
+    config = CONFIG.model_copy(update={"trials": 8, "networks": ("compact",)})
+    result = search(config, sets, tmp_path / "study")
+    whole = search(config, sets, tmp_path / "whole")
+    assert [(t.number, t.loss) for t in result.trials] == [(t.number, t.loss) for t in whole.trials]
+    children = read_spool(tmp_path / "run").children
+    assert sorted(child.name for child in children) == [f"trial-{number:03d}" for number in range(8)]
+    assert {child.status for child in children} == {"FINISHED"}
+    for child, trial in zip(sorted(children, key=lambda one: one.name), whole.trials, strict=True):
+        figures = {figure.name: figure.value for figure in child.figures}
+        assert figures["best_valid_loss"] == trial.loss
+        assert child.params == {name: str(value) for name, value in trial.values.items()}
+
+
 def test_a_finished_search_runs_nothing(sets, tmp_path: Path) -> None:
     first = search(CONFIG, sets, tmp_path)
     done: list[int] = []
     assert search(CONFIG, sets, tmp_path, progress=lambda count, _: done.append(count)) == first
     assert done == []
+
+
+def test_what_is_stored_of_a_trial_makes_it_again(sets, tmp_path: Path) -> None:
+    for trial in search(CONFIG, sets, tmp_path).trials:
+        again = Trial.from_json(json.loads(json.dumps(trial.to_json())))
+        assert replace(again, seconds=trial.seconds) == trial
+
+
+def whole_trials(losses: Mapping[float, float]) -> optuna.Study:
+    """A study of whole trials: the loss of each learning rate, with a network that says nothing of it."""
+    study = optuna.create_study()
+    for index, (rate, loss) in enumerate(losses.items()):
+        values = {"learning_rate": rate, "network": ("compact", "photometric")[index % 2]}
+        suggest(trial := optuna.trial.FixedTrial(values | {f"{n}.{s}": v for n, s, v in SIZES}), CONFIG)
+        study.add_trial(
+            optuna.trial.create_trial(params=trial.params, distributions=trial.distributions, value=loss)
+        )
+    return study
+
+
+def test_what_explains_the_loss_is_the_more_important() -> None:
+    rates = np.geomspace(3e-4, 1e-2, 24).tolist()
+    study = whole_trials({rate: abs(math.log(rate / 2e-3)) for rate in rates})
+    found = importances(study)
+    assert list(found) == ["learning_rate", "network"]
+    assert found["learning_rate"] > 0.8
+    assert sum(found.values()) == pytest.approx(1.0)
+
+
+def test_where_no_two_trials_differ_nothing_is_important() -> None:
+    assert importances(whole_trials({1e-3: 0.7})) == {}
+    assert importances(whole_trials({1e-3: 0.7, 2e-3: math.inf})) == {}
 
 
 def test_a_trial_that_diverges_is_left_out(sets, tmp_path: Path, monkeypatch) -> None:
@@ -170,11 +259,20 @@ def test_no_trial_begins_after_the_minutes_are_spent(sets, tmp_path: Path) -> No
 
 
 def test_a_search_may_start_where_another_ended(sets, tmp_path: Path) -> None:
-    found = {"network": {"name": "compact", "filters": 8, "units": 64}, "learning_rate": 0.003}
+    network = {
+        "name": "compact",
+        "filters": 8,
+        "units": 64,
+        "inputs": ["conditions", "light_curve", "features"],
+    }
+    found = {"network": network, "learning_rate": 0.003}
     write_json(tmp_path / "best.json", found)
     config = CONFIG.model_copy(update={"start": str(tmp_path / "best.json")})
     values = search(config.model_copy(update={"trials": 1}), sets, tmp_path / "study").best.values
-    assert chosen_network(values) == found["network"] and values["learning_rate"] == 0.003
+    assert (
+        chosen_network(values) == network | {"inputs": tuple(network["inputs"])}
+        and values["learning_rate"] == 0.003
+    )
     other = config.model_copy(update={"networks": ("photometric",)})
     with pytest.raises(UserError, match=r"search.start: .*best.json holds a compact network: add it"):
         search(other, sets, tmp_path / "other")
@@ -207,5 +305,6 @@ def test_ray_runs_the_same_trials(sets, tmp_path: Path) -> None:
         figures = {(figure.name, figure.step): figure.value for figure in child.figures}
         looks = [value for (name, _), value in figures.items() if name == "valid_loss"]
         assert figures["best_valid_loss", 0] == trial.loss == min(looks)
-    assert [path.name for path in (tmp_path / "study").iterdir()] == ["study.jsonl"], "no pickle is left"
+    left = {path.name for path in (tmp_path / "study").iterdir()}
+    assert left <= {"study.jsonl", "study.lock"}, "no pickle is left"
     assert len(search(CONFIG, sets, tmp_path / "study").trials) == 3

@@ -11,7 +11,8 @@ came as far (asynchronous successive halving; Li et al. 2018, arXiv:1810.05934).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from astroreel.training.config import SearchConfig
 from astroreel.training.loop import Progress
 from astroreel.training.reporter import Reporter
 from astroreel.training.study import ended, open_study
+from astroreel.training.trial import figures_of, name_of
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Trial:
     Attributes
     ----------
     number, values
-        Its number and what was tried.
+        Its number among those that ended, and what was tried.
     loss
         Lowest validation loss that it reached [nat].
     latency
@@ -52,12 +54,40 @@ class Trial:
     seconds: float
     given_up: bool
 
+    def to_json(self) -> dict[str, Any]:
+        """As trials.json holds it: without the seconds, which are never the same again."""
+        timed = {} if self.latency is None else {"latency": self.latency}
+        found = {"trial": self.number, "loss": self.loss, "given_up": self.given_up, **timed}
+        return {**found, "values": dict(self.values)}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Trial:
+        """A trial of a trials.json; its seconds are not known any more."""
+        return cls(
+            stored["trial"],
+            dict(stored["values"]),
+            stored["loss"],
+            stored.get("latency"),
+            math.nan,
+            stored["given_up"],
+        )
+
 
 @dataclass(frozen=True)
 class SearchResult:
-    """All trials that ended and did not diverge, in order."""
+    """What a search found.
+
+    Attributes
+    ----------
+    trials
+        All trials that ended and did not diverge, in order.
+    importances
+        Share of the loss's variance between whole trials that each parameter explains, of those that every
+        trial has (fANOVA; Hutter et al. 2014, ICML); empty where fewer than two trials differ.
+    """
 
     trials: tuple[Trial, ...]
+    importances: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def best(self) -> Trial:
@@ -97,20 +127,49 @@ def run_search(
         from astroreel.training.search_serial import search_serial as run_trials
 
     study = open_study(config, storage)
+    for index, trial in enumerate(ended(study)):
+        _tell_again(reporter.child(name_of(index)), trial)
     run_trials(study, config, train_set, valid_set, reporter, storage, progress)
-    trials = [_trial(trial) for trial in ended(study)]
+    trials = [_trial(index, trial) for index, trial in enumerate(ended(study))]
     converged = tuple(trial for trial in trials if math.isfinite(trial.loss))
     if not converged:
         raise UserError(
             f"search: all {len(trials)} trials diverged: set search.training.learning_rate below "
             f"{config.training.learning_rate}, or search.trials higher"
         )
-    return SearchResult(converged)
+    return SearchResult(converged, importances(study))
 
 
-def _trial(frozen: optuna.trial.FrozenTrial) -> Trial:
+def importances(study: optuna.Study) -> dict[str, float]:
+    """The share of the loss's variance that each parameter explains, largest first."""
+    whole = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    known = optuna.create_study()
+    known.add_trials(
+        [
+            optuna.trial.create_trial(params=one.params, distributions=one.distributions, value=one.values[0])
+            for one in whole
+            if math.isfinite(one.values[0])
+        ]
+    )
+    if len({trial.value for trial in known.trials}) < 2:
+        return {}
+    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+    return dict(optuna.importance.get_param_importances(known, evaluator=evaluator))
+
+
+def _tell_again(child: Reporter, trial: optuna.trial.FrozenTrial) -> None:
+    """Record a trial that an earlier process ran, whose record ended with that process."""
+    found = _trial(0, trial)
+    child.params(trial.params)
+    for step, loss in sorted(trial.intermediate_values.items()):
+        child.metrics({"valid_loss": loss}, step)
+    child.metrics(figures_of((found.loss, found.latency), found.seconds))
+    child.close()
+
+
+def _trial(number: int, frozen: optuna.trial.FrozenTrial) -> Trial:
     given_up = frozen.state == TrialState.PRUNED
     values = [min(frozen.intermediate_values.values())] if given_up else frozen.values
     seconds = frozen.duration.total_seconds() if frozen.duration else 0.0
     latency = values[1] if len(values) > 1 else None
-    return Trial(frozen.number, dict(frozen.params), values[0], latency, seconds, given_up)
+    return Trial(number, dict(frozen.params), values[0], latency, seconds, given_up)

@@ -26,7 +26,7 @@ from astroreel.training.loop import Progress
 from astroreel.training.reporter import NullReporter, Reporter
 from astroreel.training.space import suggest
 from astroreel.training.study import REDUCTION, STUDY, ended, minutes_spent, open_journal, sampler
-from astroreel.training.trial import run_trial
+from astroreel.training.trial import figures_of, name_of, run_trial
 
 _LOSS = "loss"
 _LATENCY = "latency"
@@ -133,7 +133,7 @@ class _Recorder(tune.Callback):
         self.children: dict[str, Reporter] = {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.children[trial.trial_id] = self.reporter.child(f"trial-{self.started:03d}")
+        self.children[trial.trial_id] = self.reporter.child(name_of(self.started))
         self.children[trial.trial_id].params(trial.config)
         self.started += 1
 
@@ -145,10 +145,8 @@ class _Recorder(tune.Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         last, child = trial.last_result, self.children[trial.trial_id]
-        figures = {"best_valid_loss": last[_LOSS], "device_seconds": last["time_total_s"]}
-        if math.isfinite(last[_LATENCY]):
-            figures["ms_per_alert"] = last[_LATENCY]
-        child.metrics(figures)
+        latency = last[_LATENCY] if math.isfinite(last[_LATENCY]) else None
+        child.metrics(figures_of((last[_LOSS], latency), last["time_total_s"]))
         child.close()
         self._count()
 

@@ -16,7 +16,7 @@ from astroreel.training.loop import Progress
 from astroreel.training.reporter import NullReporter, Reporter
 from astroreel.training.space import suggest
 from astroreel.training.study import ended, minutes_spent, sampler
-from astroreel.training.trial import run_trial
+from astroreel.training.trial import figures_of, name_of, run_trial
 
 
 def search_serial(
@@ -35,7 +35,7 @@ def search_serial(
         study.sampler = sampler(config, study)
         trial = study.ask()
         suggest(trial, config)
-        child = reporter.child(f"trial-{trial.number:03d}")
+        child = reporter.child(name_of(done))
         child.params(trial.params)
         child.metrics(_run(study, trial, config, train_set, valid_set, child))
         child.close()
@@ -60,8 +60,7 @@ def _run(
     except optuna.TrialPruned:
         values = (watched.best,)
         study.tell(trial, state=TrialState.PRUNED)
-    figures = dict(zip(("best_valid_loss", "ms_per_alert"), values, strict=False))
-    return {**figures, "device_seconds": time.perf_counter() - began}
+    return figures_of(values, time.perf_counter() - began)
 
 
 class _Watched(NullReporter):

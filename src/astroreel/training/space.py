@@ -12,19 +12,25 @@ from astroreel.errors import UserError
 from astroreel.files import read_json
 from astroreel.training.config import SearchConfig
 
-#: The sizes that are searched, as they are by default.
-_DEFAULTS: Mapping[str, Mapping[str, int]] = {
+#: What a light network may read beside the stamps.
+_INPUTS = ("conditions", "conditions+light_curve+features")
+
+#: What is searched of each network, as it is by default.
+_DEFAULTS: Mapping[str, Mapping[str, int | str]] = {
     "thesis": {"filters": 64},
-    "compact": {"filters": 16, "units": 96},
-    "photometric": {"masks": 24, "units": 128},
-    "attention": {"masks": 24, "width": 96},
+    "compact": {"filters": 16, "units": 96, "inputs": _INPUTS[0]},
+    "photometric": {"masks": 24, "units": 128, "inputs": _INPUTS[0]},
+    "attention": {"masks": 24, "width": 96, "inputs": _INPUTS[0]},
 }
 
 
 def suggest(trial: optuna.Trial, config: SearchConfig) -> None:
-    """The search space: a learning rate, a network, and the sizes that this network has."""
+    """The search space: a learning rate, a network, its sizes, and what it reads beside the stamps."""
     trial.suggest_float("learning_rate", 3e-4, 1e-2, log=True)
-    match trial.suggest_categorical("network", config.networks):
+    name = trial.suggest_categorical("network", config.networks)
+    if "inputs" in _DEFAULTS[name]:
+        trial.suggest_categorical(f"{name}.inputs", _INPUTS)
+    match name:
         case "thesis":
             trial.suggest_categorical("thesis.filters", (16, 32, 64))
         case "compact":
@@ -57,7 +63,7 @@ def _found_before(path: Path, networks: tuple[str, ...]) -> dict[str, Any]:
     found = read_json(path)
     try:
         network, rate = found["network"], float(found["learning_rate"])
-        sizes = {f"{network['name']}.{size}": network[size] for size in _DEFAULTS[network["name"]]}
+        sizes = {f"{network['name']}.{size}": _plain(network[size]) for size in _DEFAULTS[network["name"]]}
     except (KeyError, TypeError, ValueError):
         raise UserError(f"search.start: {path} is no best.json of a search: leave it empty") from None
     if network["name"] not in networks:
@@ -68,11 +74,18 @@ def _found_before(path: Path, networks: tuple[str, ...]) -> dict[str, Any]:
     return {"network": network["name"], "learning_rate": rate, **sizes}
 
 
+def _plain(value: int | list[str]) -> int | str:
+    """As a trial holds it: a list of inputs as one word."""
+    return "+".join(value) if isinstance(value, list) else value
+
+
 def chosen_network(values: Mapping[str, Any]) -> dict[str, Any]:
     """The architecture that a trial's values mean."""
     name = values["network"]
     architecture = {"name": name}
     architecture |= {k.partition(".")[2]: v for k, v in values.items() if k.startswith(f"{name}.")}
+    if "inputs" in architecture:
+        architecture["inputs"] = tuple(architecture["inputs"].split("+"))
     if name == "thesis":  # the dense layer and the LSTM keep the proportions of Table 3.3
         architecture |= {"dense": 16 * architecture["filters"], "units": 8 * architecture["filters"]}
     return architecture

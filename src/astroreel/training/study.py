@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import optuna
+from filelock import FileLock
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal._file import BaseJournalFileLock
 from optuna.trial import TrialState
 
 from astroreel.errors import UserError
@@ -26,7 +28,10 @@ _ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 def open_study(config: SearchConfig, storage: Path) -> optuna.Study:
-    """The study in the folder ``storage``; what a killed search left running will be tried again.
+    """The study in the folder ``storage``.
+
+    What a killed search left running is given up: the sampler draws it again, and the first trial is put in
+    its place anew.
 
     Raises `UserError` where the folder cannot be written, or ``config.start`` is no best.json.
     """
@@ -38,11 +43,12 @@ def open_study(config: SearchConfig, storage: Path) -> optuna.Study:
         load_if_exists=True,
     )
     study.pruner = pruner(config)
-    if not study.trials:
-        study.enqueue_trial(first_values(config))
-    for trial in study.get_trials(states=(TrialState.RUNNING,)):
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         study.tell(trial.number, state=TrialState.FAIL)
-        study.enqueue_trial(trial.params)
+    waiting = study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+    first = first_values(config)
+    if not waiting and all(trial.params != first for trial in ended(study)):
+        study.enqueue_trial(first)
     return study
 
 
@@ -50,7 +56,9 @@ def open_journal(storage: Path) -> JournalStorage:
     """The journal in the folder ``storage``; raises `UserError` where that cannot be written."""
     try:
         storage.mkdir(parents=True, exist_ok=True)
-        return JournalStorage(JournalFileBackend(str(storage / "study.jsonl")))
+        path = storage / "study.jsonl"
+        backend = JournalFileBackend(str(path), lock_obj=_Lock(str(path.with_suffix(".lock"))))
+        return JournalStorage(backend)
     except OSError as error:
         raise UserError(f"{storage}: cannot write here ({error.strerror}): choose another folder") from error
 
@@ -79,3 +87,24 @@ def sampler(config: SearchConfig, study: optuna.Study) -> optuna.samplers.BaseSa
 def pruner(config: SearchConfig) -> optuna.pruners.BasePruner:
     """What gives up a trial: successive halving, its rungs at looks at the validation set."""
     return optuna.pruners.SuccessiveHalvingPruner(config.training.validate_every, REDUCTION)
+
+
+class _Lock(BaseJournalFileLock):
+    """A lock that goes with the process that held it, where those of Optuna outlive a kill by half a minute.
+
+    Ray pickles it while nobody holds it.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._held: FileLock | None = None
+
+    def acquire(self) -> bool:
+        self._held = FileLock(self._path)
+        self._held.acquire()
+        return True
+
+    def release(self) -> None:
+        if self._held is not None:
+            self._held.release()
+        self._held = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,17 @@ from astroreel.training.step import Diverged
 
 #: Alerts over which the time of one is taken.
 _TIMED_ALERTS = 64
+
+
+def name_of(number: int) -> str:
+    """What the nested run of a trial is called."""
+    return f"trial-{number:03d}"
+
+
+def figures_of(values: Sequence[float | None], seconds: float) -> dict[str, float]:
+    """What is recorded of a trial that ended: its objectives, and its cost on all its devices [s]."""
+    named = zip(("best_valid_loss", "ms_per_alert"), values, strict=False)
+    return {**{name: value for name, value in named if value is not None}, "device_seconds": seconds}
 
 
 def run_trial(
