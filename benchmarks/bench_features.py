@@ -3,7 +3,7 @@
     python benchmarks/bench_features.py
 
 Prints light curves per second of processor time (all threads together) and the ratio. feets computes
-what both have; the autoregressive fit, which ours leaves out, is left out there too.
+what both have.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ IN_FEETS = [
     "AndersonDarling",
     "Autocor_length",
     "BeyondNStd",
+    "CAR_mean",
+    "CAR_sigma",
+    "CAR_tau",
     "Con",
     "EtaE",
     "LinearTrend",

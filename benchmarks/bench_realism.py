@@ -1,6 +1,7 @@
 """How real simulated stamps are: real objects of HiTS 2015 beside their twins (`photometry.twins`).
 
-    python benchmarks/bench_realism.py [folder of real sequence files]
+    astroreel convert hits SOURCE --out as_read --no-resample
+    python benchmarks/bench_realism.py as_read
 
 Non-variable stars are simulated at their own magnitudes, centroids and conditions. Side by side: how much
 their fluxes scatter, their FWHM and the noise of their borders. Two classifiers, a random forest on a fixed
@@ -54,7 +55,7 @@ GROUPS = {
 Floats = NDArray[np.float64]
 
 
-def main(folder: Path = Path("data/target")) -> None:
+def main(folder: Path) -> None:
     survey = load_survey("hits")
     real = read_folder(folder)
     real = real.keep_frames(real.epochs["seeing"] <= survey.max_seeing)

@@ -25,7 +25,7 @@ from astroreel.survey.survey import Survey
 def ingest_hits(run: Stage) -> None:
     source = verify_source(ROOT, run.parameters.source)
     with run.progress("convert HiTS") as progress:
-        report = convert_hits(source, DATA / "target", progress)
+        report = convert_hits(source, DATA / "target", progress, resample=run.parameters.ingest.resample)
     read_hits_conditions(source).write(DATA / "conditions.ecsv")
     run.reporter.params({"path": run.parameters.source.path, "digest": run.parameters.source.digest})
     run.reporter.metrics({f"kept.{label}": count for label, count in report.kept.items()})

@@ -12,11 +12,11 @@ from astropy.timeseries import LombScargle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import curve_fit
+from scipy.stats import multivariate_normal, norm
 
-from astroreel.photometry import periodic
+from astroreel.photometry import autoregressive, periodic
 from astroreel.photometry.curves import LightCurves
 from astroreel.photometry.features import (
-    NOT_COMPUTED,
     UNDEFINED,
     feature_names,
     features,
@@ -147,11 +147,55 @@ def test_the_period_of_a_clear_sinusoid_is_found(period: float) -> None:
     assert (np.abs(found / period - 1) < 0.05).mean() > 0.85
 
 
+def autoregressive_curves(n: int, epochs: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Times, fluxes and errors of processes that feets's bounds hold, (n, epochs) each."""
+    rng = np.random.default_rng(1)
+    time = np.sort(rng.uniform(0, 25, (n, epochs)), axis=1)
+    error = rng.uniform(3, 6, time.shape)
+    tau, sigma = np.exp(rng.uniform(np.log(0.5), np.log(5), n)), rng.uniform(10, 40, n)
+    flux = np.empty_like(time)
+    flux[:, 0] = rng.normal(0, sigma * np.sqrt(tau / 2))
+    for i in range(1, epochs):
+        memory = np.exp(-(time[:, i] - time[:, i - 1]) / tau)
+        fresh = rng.normal(0, sigma * np.sqrt(tau / 2 * (1 - memory**2)))
+        flux[:, i] = memory * flux[:, i - 1] + fresh
+    return time, 500 + flux + rng.normal(0, error), error
+
+
+def test_the_autoregressive_process_is_that_of_feets_where_its_bounds_hold_it() -> None:
+    time, flux, error = autoregressive_curves(50, 22)
+    curves = LightCurves(np.arange(51) * 22, time.ravel(), flux.ravel(), error.ravel())
+    ours = columns(features(curves))
+    extract = feets.extractors.CAR().extract
+    theirs = [extract(magnitude=x, time=t, error=e) for t, x, e in zip(time, flux, error, strict=True)]
+    expected = {name: np.array([each[name] for each in theirs]) for name in theirs[0]}
+    for name, tolerance in (("CAR_tau", 0.1), ("CAR_sigma", 0.05), ("CAR_mean", 0.1)):
+        np.testing.assert_allclose(ours[name], expected[name], rtol=tolerance)
+
+    def deviance(value: dict[str, np.ndarray]) -> np.ndarray:
+        tau, away = value["CAR_tau"], flux - flux.mean(axis=1, keepdims=True)
+        power = tau * value["CAR_sigma"] ** 2 / 2
+        return autoregressive.deviance(tau, power, np.diff(time).T, away.T, error.T**2)
+
+    assert (deviance(ours) < deviance(expected) + 0.02).all()
+
+
+def test_the_likelihood_of_an_autoregressive_process_is_that_of_its_covariance() -> None:
+    time, flux, error = (values[0] for values in autoregressive_curves(1, 9))
+    away, tau, power = flux - flux.mean(), np.array([1.3]), np.array([400.0])
+    ours = autoregressive.deviance(
+        tau, power, np.diff(time)[:, None], away[:, None], error[:, None] ** 2
+    ).item()
+    covariance = power * np.exp(-np.abs(time[:, None] - time) / tau) + np.diag(error**2)
+    whole = -2 * multivariate_normal(cov=covariance).logpdf(away)
+    first = -2 * norm(scale=np.sqrt(covariance[0, 0])).logpdf(away[0])
+    assert ours == pytest.approx(whole - first - 8 * np.log(2 * np.pi))
+
+
 def test_the_names_are_the_appendixs_without_what_is_left_out() -> None:
     names = feature_names()
-    assert len(names) == len(set(names)) == 44
-    assert not set(names) & {"Color", "Eta_color", "Q31_color", "StetsonJ", "StetsonL", *NOT_COMPUTED}
-    assert len(names) + len(NOT_COMPUTED) == 47
+    assert len(names) == len(set(names)) == 47
+    assert not set(names) & {"Color", "Eta_color", "Q31_color", "StetsonJ", "StetsonL"}
 
 
 @pytest.mark.parametrize("length", range(7))

@@ -15,8 +15,9 @@ import pytest
 from astroreel.errors import InvalidSequence, UserError
 from astroreel.files import read_json
 from astroreel.sequences.file import read_folder
-from astroreel.sequences.hits import convert_hits
+from astroreel.sequences.hits import aligned, convert_hits
 from astroreel.sequences.numpy_pickle import read_pickled_array
+from astroreel.survey.survey import load_survey
 
 MJD = 57070.0 + np.array([0.1, 0.17, 0.24, 1.03, 1.1, 1.17, 2.1, 3.1])
 
@@ -48,10 +49,14 @@ def _stamps(seed: int) -> np.ndarray:
     return np.random.default_rng(seed).normal(250.0, 8.0, (len(MJD), 21, 21)).astype(np.float32)
 
 
+def _centroids(seed: int) -> np.ndarray:
+    return 10.0 + np.random.default_rng(seed).uniform(-0.5, 0.5, (len(MJD), 2))
+
+
 def _star(seed: int) -> dict[str, np.ndarray]:
     times = np.zeros(len(MJD), dtype=[("EPOCH", "S2"), ("MJD", "<f4")])
     times["MJD"] = MJD
-    return {"stamp": _stamps(seed), "time": times, "centroidsXY": np.zeros((len(MJD), 2))}
+    return {"stamp": _stamps(seed), "time": times, "centroidsXY": _centroids(seed)}
 
 
 @pytest.fixture
@@ -103,6 +108,57 @@ def test_pixels_without_data_become_nan_and_dead_frames_go(source: Path, tmp_pat
     assert report.frames_left_out["dead or mostly bad"] == 1
     assert len(supernova) == len(MJD) - 1
     assert np.isnan(supernova.stamps).sum() == 2
+
+
+def _by_name(folder: Path) -> dict[str, np.ndarray]:
+    return {sequence.name: sequence.stamps for sequence in read_folder(folder)}
+
+
+def test_what_its_authors_did_not_resample_is_resampled_and_the_rest_stays(
+    source: Path, tmp_path: Path
+) -> None:
+    convert_hits(source, tmp_path / "resampled")
+    convert_hits(source, tmp_path / "as_read", resample=False)
+    resampled, as_read = _by_name(tmp_path / "resampled"), _by_name(tmp_path / "as_read")
+    np.testing.assert_array_equal(as_read["SNHiTS15A"], _stamps(0))
+    np.testing.assert_array_equal(resampled.pop("SNHiTS15A"), as_read.pop("SNHiTS15A"))
+    for seed, name in enumerate(as_read, start=1):
+        np.testing.assert_array_equal(as_read[name], _stamps(seed))
+        expected = aligned(
+            _stamps(seed), _centroids(seed) - 10.0, name, load_survey("hits").artefacts.lanczos
+        )
+        np.testing.assert_array_equal(resampled[name], expected)
+        assert resampled[name].std() < 0.95 * as_read[name].std()
+
+
+def test_an_object_is_resampled_alike_whatever_else_is_converted(source: Path, tmp_path: Path) -> None:
+    convert_hits(source, tmp_path / "all")
+    (source / "real_obs/real_stamps/RRLyrae/Blind15A_04_N1_100_7_g_stamp.npy").unlink()
+    (source / "real_obs/Blind15A_info/Blind15A_04_03_g.npy").unlink()
+    convert_hits(source, tmp_path / "fewer")
+    everything, fewer = _by_name(tmp_path / "all"), _by_name(tmp_path / "fewer")
+    assert len(fewer) == len(everything) - 1
+    for name, stamps in fewer.items():
+        np.testing.assert_array_equal(stamps, np.delete(everything[name], 2, axis=0))
+
+
+def test_pixels_without_data_and_full_ones_stay_so_when_resampled(source: Path, tmp_path: Path) -> None:
+    star = _star(1)
+    star["stamp"][0, 3, 4], star["stamp"][2] = -9999.0, 0.0
+    star["stamp"][5, 10, 8:12] = 60_000.0
+    _save_pickled(source / "real_obs/real_stamps/RRLyrae/Blind15A_04_N1_100_7_g_stamp.npy", star)
+    report = convert_hits(source, tmp_path / "out")
+    assert report.frames_left_out["dead or mostly bad"] == 1
+    stamps = _by_name(tmp_path / "out")["Blind15A_04_N1_100_7"]
+    assert np.isnan(stamps[0, 3, 4]) and np.isfinite(stamps[1:]).all()
+    assert stamps[4].max() < 60_000.0
+
+
+def test_stars_without_centroids_are_refused(source: Path, tmp_path: Path) -> None:
+    star = {**_star(1), "centroidsXY": np.zeros((3, 2))}
+    _save_pickled(source / "real_obs/real_stamps/RRLyrae/Blind15A_04_N1_100_7_g_stamp.npy", star)
+    with pytest.raises(InvalidSequence, match=f"centroidsXY: expected {len(MJD)} places"):
+        convert_hits(source, tmp_path / "out")
 
 
 def test_an_object_seen_twice_is_kept_once_and_a_contradiction_not_at_all(

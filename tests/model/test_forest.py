@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +25,13 @@ from astroreel.models.forest import (
     training_rows,
 )
 from astroreel.models.load import load_classifier
+from astroreel.photometry.border import COLUMNS as BORDER
 from astroreel.photometry.curves import LightCurves
 from astroreel.photometry.feature_set import FeatureSet
 from astroreel.photometry.features import feature_names, features, features_by_epoch
 from astroreel.sequences.prepare import Preparation
 from astroreel.sequences.record import EPOCH_DTYPE, OBJECT_DTYPE, SequenceSet
+from astroreel.training.calibrate_forest import calibrated
 
 N_FEATURES = len(feature_names())
 
@@ -145,15 +148,16 @@ def test_weights_count_as_copies() -> None:
 
 def test_training_rows_are_the_whole_curves_and_shorter_ones() -> None:
     curves, labels = light_curves(10, 12)
-    rows, row_labels = training_rows(curves, labels, 2, np.random.default_rng(0))
+    rows, row_labels = training_rows(measured(curves, labels), 2, np.random.default_rng(0))
     assert rows.shape == (36, N_FEATURES) and row_labels.tolist() == [*labels] * 3
-    np.testing.assert_array_equal(rows[:12], features(curves))
-    assert (rows[12:24] != rows[:12]).any(axis=1).all()
+    np.testing.assert_array_equal(rows[:12], features(curves).astype(np.float32))
+    counts = np.random.default_rng(0).integers(1, curves.lengths)
+    np.testing.assert_array_equal(rows[12:24], features(curves.first(counts)).astype(np.float32))
 
 
 def test_a_forest_tells_light_curves_apart_already_at_their_first_epochs() -> None:
     train, valid, test = (light_curves(seed, 150) for seed in (11, 12, 13))
-    rows = training_rows(*train, 2, np.random.default_rng(0))
+    rows = training_rows(measured(*train), 2, np.random.default_rng(0))
     valid_rows = features(valid[0]), valid[1]
     config = ForestConfig(n_estimators=(20,), max_depth=(8,))
     forest, _ = train_forest(*rows, *valid_rows, config)
@@ -161,6 +165,45 @@ def test_a_forest_tells_light_curves_apart_already_at_their_first_epochs() -> No
     early = forest.predict_features(features(test[0].first(4))).argmax(axis=1)
     assert (whole == test[1]).mean() > 0.95
     assert (early == test[1]).mean() > 0.8
+
+
+def test_a_forest_without_images_looks_at_the_light_curve_alone() -> None:
+    (rows, labels), (valid, valid_labels) = clouds(14), clouds(15)
+    told = np.eye(len(CLASSES))[labels] * 100.0  # in columns beyond those of the light curve
+    wide, wide_valid = np.hstack([rows, told]), np.hstack([valid, np.eye(len(CLASSES))[valid_labels] * 100.0])
+    config = ForestConfig(n_estimators=(15,), max_depth=(8,))
+    with_images, _ = train_forest(wide, labels, wide_valid, valid_labels, config)
+    alone, _ = train_forest(
+        wide, labels, wide_valid, valid_labels, config.model_copy(update={"images": False})
+    )
+    plain, _ = train_forest(rows, labels, valid, valid_labels, config)
+    assert (with_images.feature >= N_FEATURES).any()
+    np.testing.assert_array_equal(alone.feature, plain.feature)
+    np.testing.assert_array_equal(alone.predict_features(wide_valid), plain.predict_features(valid))
+
+
+def test_no_class_is_ever_impossible(forest: Forest) -> None:
+    rows, _ = clouds(16)
+    plain = ForestClassifier(forest, Preparation()).predict_features(rows)
+    assert (plain > 0).all()
+    np.testing.assert_array_equal(plain.argmax(axis=1), forest.predict_features(rows).argmax(axis=1))
+
+
+def test_a_calibrated_forest_has_a_lower_log_loss_and_the_same_first_choices() -> None:
+    train, valid, test = (measured(*light_curves(seed, 150)) for seed in (31, 32, 33))
+    rng = np.random.default_rng(2)
+    noisy = [replace(s, labels=np.where(rng.random(150) < 0.3, 0, s.labels)) for s in (train, valid, test)]
+    config = ForestConfig(n_estimators=(30,), max_depth=(12,))
+    rows = training_rows(noisy[0], 0, rng)
+    forest, _ = train_forest(*rows, noisy[1].features[:, -1], noisy[1].labels, config)
+    before = ForestClassifier(forest, Preparation())
+    after = calibrated(before, noisy[1])
+    assert calibrated(after, noisy[1]).temperature == after.temperature
+    loss = [
+        -np.log(c.predict_features(noisy[2].features[:, -1])[np.arange(150), noisy[2].labels]).mean()
+        for c in (before, after)
+    ]
+    assert loss[1] < loss[0]
 
 
 @pytest.mark.parametrize("temperature", [1.0, 2.5])
@@ -237,11 +280,12 @@ def test_a_wrong_configuration_is_refused(wrong: dict[str, object]) -> None:
 
 def measured(curves: LightCurves, labels: np.ndarray) -> FeatureSet:
     """Light curves with their features after every number of samples."""
-    table = features_by_epoch(curves, range(1, 23))
-    return FeatureSet(np.arange(len(curves)).astype(str), labels, curves, table)
+    table = features_by_epoch(curves, range(1, 23)).astype(np.float32)
+    border = np.zeros((len(curves), 22, len(BORDER)), np.float32)
+    return FeatureSet(np.arange(len(curves)).astype(str), labels, curves, table, border)
 
 
-@pytest.mark.parametrize("name", ["few_real_forest", "two_numbers", "magnitude", "epoch_count", "cadence"])
+@pytest.mark.parametrize("name", baselines())
 def test_baselines_give_probabilities_and_none_to_classes_they_never_saw(name: str) -> None:
     train, test = measured(*light_curves(20, 30)), measured(*light_curves(21, 30))
     probability = baselines()[name].fit(train, seed=1).predict_proba(test)
@@ -268,6 +312,7 @@ def test_each_baseline_sees_only_what_its_name_says() -> None:
     # Lengths are drawn alike for all classes here.
     assert right["epoch_count"].mean() < 0.6
     assert right["cadence"].mean() < 0.6
+    assert right["border"].mean() < 0.6
 
 
 def test_the_times_of_the_images_are_days_since_the_first_and_minus_one_beyond_the_end() -> None:

@@ -59,7 +59,7 @@ def baselines() -> dict[str, Baseline]:
 
     ``few_real_forest`` has the forest's features; ``two_numbers`` the median flux and the scatter
     relative to it; ``magnitude`` the median flux; ``epoch_count`` the number of epochs; ``cadence``
-    when they were.
+    when they were; ``border`` the texture of the noise at the stamps' rim.
     """
     return {
         "few_real_forest": Baseline(_features, _forest),
@@ -67,11 +67,12 @@ def baselines() -> dict[str, Baseline]:
         "magnitude": Baseline(_magnitude, _forest),
         "epoch_count": Baseline(_epoch_count, _forest),
         "cadence": Baseline(_cadence, _forest),
+        "border": Baseline(_border, _forest),
     }
 
 
 def _features(objects: FeatureSet) -> Floats:
-    return objects.features[:, -1]
+    return objects.features[:, -1].astype(np.float64)
 
 
 def _two_numbers(objects: FeatureSet) -> Floats:
@@ -96,6 +97,10 @@ def _cadence(objects: FeatureSet) -> Floats:
     table = np.full((len(curves), _EPOCHS), -1.0)
     table[curves.owner, curves.position] = curves.mjd - curves.mjd[curves.offsets[curves.owner]]
     return table
+
+
+def _border(objects: FeatureSet) -> Floats:
+    return objects.border[:, -1].astype(np.float64)
 
 
 def _flux(curves: LightCurves) -> Floats:

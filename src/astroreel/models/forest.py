@@ -1,4 +1,7 @@
-"""The random forest on light-curve features: the baseline that the network must beat (thesis 3.2.3).
+"""The random forest on features: the baseline that the network must beat (thesis 3.2.3).
+
+The thesis's sees light-curve features alone. Here it also sees those of the difference fluxes (2.1.5) and
+what is known of the host: the stronger forest on simulations.
 
 Grown by scikit-learn, then kept as plain arrays: a bundle holds no pickle, and a prediction is a walk
 of all rows down all trees at once.
@@ -17,7 +20,6 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from astroreel.classes import CLASSES
 from astroreel.errors import UserError
-from astroreel.photometry.curves import LightCurves
 from astroreel.sequences.prepare import Preparation
 from astroreel.sequences.record import SequenceSet
 
@@ -27,9 +29,11 @@ if TYPE_CHECKING:
     from sklearn.ensemble import RandomForestClassifier
 
     from astroreel.models.bundle import Bundle
+    from astroreel.photometry.feature_set import FeatureSet
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Rows = NDArray[np.floating]
 
 _CHUNK = 4096
 _ARRAYS = ("roots", "left", "right", "feature", "threshold", "probability")
@@ -47,6 +51,8 @@ class ForestConfig(BaseModel):
         the first epochs of a curve are not unlike everything seen (thesis: 0).
     copies
         Copies of each real curve in the augmented training set (thesis 3.2.4: 100).
+    images
+        Whether the forest sees difference fluxes and the host too, or the light curve alone (thesis).
     seed
         Seed of the trees and of the truncations.
     """
@@ -57,6 +63,7 @@ class ForestConfig(BaseModel):
     max_depth: tuple[PositiveInt, ...] = Field((5, 10, 15, 20), min_length=1)
     truncations: int = Field(2, ge=0)
     copies: int = Field(100, ge=1)
+    images: bool = True
     seed: int = Field(1, ge=0)
 
 
@@ -117,7 +124,7 @@ class Forest:
         nodes = {name: getattr(self, name)[:stop] for name in _ARRAYS[1:]}
         return Forest(self.roots[:count], **nodes)
 
-    def predict_features(self, features: Floats) -> Floats:
+    def predict_features(self, features: Rows) -> Floats:
         """Class probabilities, (..., 7), of feature rows, (..., F)."""
         rows = features.reshape(-1, features.shape[-1]).astype(np.float32)
         result = np.empty((len(rows), len(CLASSES)))
@@ -147,9 +154,9 @@ class GridPoint:
 
 
 def train_forest(
-    features: Floats,
+    features: Rows,
     labels: Ints,
-    valid_features: Floats,
+    valid_features: Rows,
     valid_labels: Ints,
     config: ForestConfig,
     weights: Floats | None = None,
@@ -159,7 +166,11 @@ def train_forest(
     Rows (R, F) with labels (R,), positions in CLASSES, and optionally a weight each; the smallest
     forest wins a tie. Returns it with the whole grid.
     """
+    from astroreel.photometry.features import feature_names
+
     candidates = []
+    if not config.images:
+        features = features[:, : len(feature_names())]
     for forest, depth in _grown(features, labels, config, weights):
         for count in sorted(set(config.n_estimators)):
             trees = forest.first(count)
@@ -171,7 +182,7 @@ def train_forest(
 
 
 def _grown(
-    features: Floats, labels: Ints, config: ForestConfig, weights: Floats | None
+    features: Rows, labels: Ints, config: ForestConfig, weights: Floats | None
 ) -> Iterator[tuple[Forest, int]]:
     """For each depth the largest forest: the first trees of a forest are the smaller forest."""
     from sklearn.ensemble import RandomForestClassifier
@@ -187,23 +198,20 @@ def _grown(
         yield Forest.from_sklearn(model.fit(features, labels, sample_weight=weights)), depth
 
 
-def training_rows(
-    curves: LightCurves, labels: Ints, truncations: int, rng: np.random.Generator
-) -> tuple[Floats, Ints]:
-    """Features and labels of every curve whole and at ``truncations`` random shorter lengths.
+def training_rows(objects: FeatureSet, truncations: int, rng: np.random.Generator) -> tuple[Rows, Ints]:
+    """Features and labels of every object whole and at ``truncations`` random shorter lengths.
 
-    Returns ((1 + truncations) * N, F) and its labels, the whole curves first.
+    Returns ((1 + truncations) * N, F) and its labels, the whole objects first.
     """
-    from astroreel.photometry.features import features
-
-    shorter = [curves.first(rng.integers(1, np.maximum(curves.lengths, 2))) for _ in range(truncations)]
-    rows = np.concatenate([features(part) for part in (curves, *shorter)])
-    return rows, np.tile(labels, 1 + truncations)
+    everyone, lengths = np.arange(len(objects)), objects.curves.lengths.clip(max=objects.features.shape[1])
+    shorter = [rng.integers(1, np.maximum(lengths, 2)) for _ in range(truncations)]
+    rows = [objects.features[:, -1], *(objects.features[everyone, count - 1] for count in shorter)]
+    return np.concatenate(rows), np.tile(objects.labels, 1 + truncations)
 
 
 def augment(
-    features: Floats, labels: Ints, real_features: Floats, real_labels: Ints, copies: int
-) -> tuple[Floats, Ints, Floats]:
+    features: Rows, labels: Ints, real_features: Rows, real_labels: Ints, copies: int
+) -> tuple[Rows, Ints, Floats]:
     """The augmented training set of thesis 3.2.4: rows, labels and weights, a real row's ``copies``.
 
     A weight instead of copies is the same in distribution: scikit-learn draws the rows of each tree with
@@ -216,12 +224,12 @@ def augment(
 
 @dataclass(frozen=True)
 class ForestClassifier:
-    """A forest as a `Classifier`: photometry, features of every beginning of a curve, trees.
+    """A forest as a `Classifier`: photometry, features of every beginning of a sequence, trees.
 
     Attributes
     ----------
     forest
-        Its columns are those of `feature_names`.
+        Its columns are those of `column_names`.
     preparation
         Where its fluxes refer to; beyond ``max_epochs`` a prediction stays as it is.
     temperature
@@ -235,11 +243,11 @@ class ForestClassifier:
     @classmethod
     def from_bundle(cls, bundle: Bundle) -> ForestClassifier:
         """Raises `UserError` where the bundle is no forest on the features of this version."""
-        from astroreel.photometry.features import feature_names
+        from astroreel.photometry.measurement import column_names
 
         if bundle.kind != "forest":
             raise UserError(f"bundle {bundle.digest[:12]}: kind {bundle.kind}: expected forest")
-        if bundle.architecture != _architecture(feature_names()):
+        if bundle.architecture != _architecture(column_names()):
             raise UserError(
                 f"bundle {bundle.digest[:12]}: architecture.json: made for other features than this"
                 " version computes: train the forest anew"
@@ -253,32 +261,34 @@ class ForestClassifier:
     def save(self, path: Path) -> str:
         """Write the bundle to the folder ``path`` and return its digest; raises as `save_bundle`."""
         from astroreel.models.bundle import save_bundle
-        from astroreel.photometry.features import feature_names
+        from astroreel.photometry.measurement import column_names
 
         return save_bundle(
             path,
             kind="forest",
             weights={name: getattr(self.forest, name) for name in _ARRAYS},
-            architecture=_architecture(feature_names()),
+            architecture=_architecture(column_names()),
             preparation=self.preparation,
             temperature=self.temperature,
         )
 
     def predict(self, sequences: SequenceSet) -> Floats:
         """Class probabilities after every epoch, (M, 7), rows aligned with ``sequences.epochs``."""
-        from astroreel.photometry.features import features_by_epoch
+        from astroreel.photometry.measurement import measured_by_epoch
         from astroreel.photometry.optimal import photometry
 
         curves = photometry(sequences, self.preparation)
         longest = min(int(max(curves.lengths, default=0)), self.preparation.max_epochs)
-        table = self.predict_features(features_by_epoch(curves, range(1, longest + 1)))
+        table = self.predict_features(measured_by_epoch(sequences, curves, self.preparation, longest))
         return table[curves.owner, np.minimum(curves.position, longest - 1)]
 
-    def predict_features(self, features: Floats) -> Floats:
-        """Class probabilities, (..., 7), of feature rows, (..., F)."""
-        probability = self.forest.predict_features(features)
-        if self.temperature == 1.0:
-            return probability
+    def predict_features(self, features: Rows) -> Floats:
+        """Class probabilities, (..., 7), of feature rows, (..., F), none of them 0.
+
+        As if one tree more had no opinion, before the temperature: no finite number of trees is certain.
+        """
+        trees = len(self.forest)
+        probability = (trees * self.forest.predict_features(features) + 1.0 / len(CLASSES)) / (trees + 1)
         tempered = probability ** (1.0 / self.temperature)
         return tempered / tempered.sum(axis=-1, keepdims=True)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -31,6 +33,13 @@ class LightCurves:
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
+
+    @classmethod
+    def concatenate(cls, parts: Iterable[LightCurves]) -> Self:
+        """The objects of several sets, one after the other."""
+        columns = zip(*((part.lengths, part.mjd, part.flux, part.error) for part in parts), strict=True)
+        lengths, *epochs = (np.concatenate(column) for column in columns)
+        return cls(_offsets(lengths), *epochs)
 
     @property
     def lengths(self) -> NDArray[np.int64]:

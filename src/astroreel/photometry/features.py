@@ -1,8 +1,8 @@
 """The light-curve features of the forest: those of FATS that the thesis uses (3.2.3 and its appendix).
 
 The appendix names families; here they are expanded. Left out as there: the colour features (Color,
-Eta_color, Q31_color), StetsonJ and StetsonL. Not computed yet: see :data:`NOT_COMPUTED`. Light curves
-are in ADU at the reference zero point, as in the thesis.
+Eta_color, Q31_color), StetsonJ and StetsonL. Light curves are in ADU at the reference zero point, as in
+the thesis.
 
 What the ``light-curve`` package (Rust) has is taken from it; it is also what ``feets``, the successor
 of FATS, calls. The definitions are those of feets 1.0.1, save
@@ -13,7 +13,8 @@ of FATS, calls. The definitions are those of feets 1.0.1, save
 - PeriodLS comes from a floating-mean periodogram, and each of the three frequencies of
   Freq{i}_harmonics_amplitude_{j} is searched after the ones before it are subtracted, as in FATS
   (feets takes the three highest points of one periodogram, which are neighbours of one peak);
-- SlottedA_length and StetsonK_AC look 100 days back and no further.
+- SlottedA_length and StetsonK_AC look 100 days back and no further;
+- CAR_sigma and CAR_tau are those of the highest likelihood: see `autoregressive`.
 
 Where feets itself departs from FATS: Amplitude is half the full range (FATS: between the medians of the
 extreme 5 %; the same below 21 epochs); AndersonDarling is the statistic, not a sigmoid of it; Beyond1Std,
@@ -30,7 +31,7 @@ import light_curve as lc
 import numpy as np
 from numpy.typing import NDArray
 
-from astroreel.photometry import autocorrelation, periodic
+from astroreel.photometry import autocorrelation, autoregressive, periodic
 from astroreel.photometry.curves import LightCurves
 
 Floats = NDArray[np.float64]
@@ -39,8 +40,6 @@ Floats = NDArray[np.float64]
 UNDEFINED = 0.0
 #: Features are cut to this size, so that they fit single precision.
 LARGEST = 1e12
-#: Of the appendix, but not here: the fit of a continuous autoregressive process.
-NOT_COMPUTED = ("CAR_mean", "CAR_sigma", "CAR_tau")
 
 #: FATS's name: the feature of the light-curve package, whose first value is taken.
 _LIBRARY = {
@@ -73,12 +72,13 @@ _AMPLITUDES = tuple(
     f"Freq{i}_harmonics_amplitude_{j}" for i in range(1, _FREQUENCIES + 1) for j in range(_HARMONICS)
 )
 _IN_ORDER = ("Autocor_length", "Con", "PairSlopeTrend", "Rcs")
+_AUTOREGRESSIVE = ("CAR_mean", "CAR_sigma", "CAR_tau")
 _SLOTTED = ("SlottedA_length", "StetsonK_AC")
 _PERIODIC = ("PeriodLS", "Period_fit", "Psi_CS", "Psi_eta", *_AMPLITUDES)
-_NAMES = tuple(sorted((*_LIBRARY, *_IN_ORDER, *_SLOTTED, *_PERIODIC)))
+_NAMES = tuple(sorted((*_LIBRARY, *_AUTOREGRESSIVE, *_IN_ORDER, *_SLOTTED, *_PERIODIC)))
 
 _EXTRACTOR = lc.Extractor(lc.Median(), *_LIBRARY.values())
-_CHUNK = 512
+_CHUNK = 256
 #: Bound on the pairs of epochs that are looked at together.
 _PAIRS = 2**22
 
@@ -127,6 +127,7 @@ def _of_one_length(curves: LightCurves, length: int) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         columns = {
             **_from_library(time, flux, error),
+            **_autoregressive(since, flux, error),
             **_in_order(away),
             **_slotted(since, away),
             **_periodic(since, away),
@@ -142,6 +143,14 @@ def _from_library(time: Floats, flux: Floats, error: Floats) -> dict[str, Floats
     columns = dict(zip(_LIBRARY, values[:, first].T, strict=True))
     columns["PercentAmplitude"] = columns["PercentAmplitude"] / values[:, 0]
     return columns
+
+
+def _autoregressive(time: Floats, flux: Floats, error: Floats) -> dict[str, Floats]:
+    if time.shape[1] < 2:
+        return {name: np.full(len(time), UNDEFINED) for name in _AUTOREGRESSIVE}
+    mean = flux.mean(axis=1)
+    sigma, tau = autoregressive.fit(time, flux - mean[:, None], error)
+    return {"CAR_mean": mean / tau, "CAR_sigma": sigma, "CAR_tau": tau}
 
 
 def _in_order(flux: Floats) -> dict[str, Floats]:

@@ -55,7 +55,7 @@ def photometry(sequences: SequenceSet, preparation: Preparation) -> LightCurves:
     were resampled, neighbouring pixels are correlated and the true error is larger.
     """
     owner = sequences.owner
-    sigma = PSF_WIDTH * sequences.epochs["seeing"] / sequences.objects["pixscale"][owner] / _FWHM
+    sigma = profile_width(sequences)
     background = background_noise(sequences) ** 2
     gain = sequences.objects["gain"][owner]
     flux, error = np.empty(len(owner)), np.empty(len(owner))
@@ -91,7 +91,7 @@ def measure(
         (M,) gain [e-/ADU].
     """
     good = np.isfinite(stamps)
-    level, level_variance = _border_level(np.where(good, stamps, np.nan), background)
+    level, level_variance = border_level(np.where(good, stamps, np.nan), background)
     data = np.where(good, stamps - level[:, None, None].astype(np.float32), 0)
     profile = gaussian_profile(sigma).astype(np.float32)
     visible = profile * good
@@ -106,6 +106,11 @@ def measure(
     return flux, np.where(np.isnan(flux), np.inf, error)
 
 
+def profile_width(sequences: SequenceSet) -> NDArray[np.float64]:
+    """Standard deviation of the Gaussian profile of each frame [pixel], (M,)."""
+    return PSF_WIDTH * sequences.epochs["seeing"] / sequences.objects["pixscale"][sequences.owner] / _FWHM
+
+
 def gaussian_profile(sigma: NDArray[np.float64]) -> NDArray[np.float64]:
     """Integrals over pixels of Gaussians of unit flux at the stamp's centre, (M, 21, 21)."""
     edges = np.arange(STAMP_SIZE + 1) - STAMP_SIZE / 2
@@ -113,7 +118,7 @@ def gaussian_profile(sigma: NDArray[np.float64]) -> NDArray[np.float64]:
     return line[:, :, None] * line[:, None, :]
 
 
-def _border_level(
+def border_level(
     stamps: NDArray[np.float32], background: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Median of each stamp's border and its variance; zero and zero where no border pixel is good."""

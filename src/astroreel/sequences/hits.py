@@ -7,9 +7,10 @@ wrong for many frames, nor from its own time, which for three classes is rounded
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from astroreel.errors import InvalidSequence, UserError
 from astroreel.files import replacing_folder, write_json
+from astroreel.images.resampling import resample_stamps
 from astroreel.sequences.file import validate, write_sequence
 from astroreel.sequences.numpy_pickle import read_pickled_array
 from astroreel.sequences.record import EPOCH_DTYPE, OBJECT_DTYPE, STAMP_SIZE, Sequence
@@ -46,7 +48,11 @@ _STAMP_NAME = re.compile(r"(?P<field>Blind15A_\d\d)_(?P<ccd>[NS]\d+)_(?P<x>\d+)_
 
 @dataclass(frozen=True)
 class RawObject:
-    """One object as published: where it is, its stamps (T, 21, 21) and their times [d], (T,)."""
+    """One object as published: where it is, its stamps (T, 21, 21) and their times [d], (T,).
+
+    ``centroid`` is where the source lies from the centre of each stamp, along x and y [pixel], (T, 2); None
+    where the stamps were resampled by those who published them.
+    """
 
     name: str
     label: str
@@ -56,6 +62,7 @@ class RawObject:
     y: float
     stamps: NDArray[np.float32]
     mjd: NDArray[np.float64]
+    centroid: NDArray[np.float64] | None = None
 
 
 @dataclass
@@ -69,12 +76,15 @@ class ConversionReport:
 
 
 def convert_hits(
-    source: Path, out: Path, progress: Callable[[int, int], None] | None = None
+    source: Path, out: Path, progress: Callable[[int, int], None] | None = None, *, resample: bool = True
 ) -> ConversionReport:
     """Convert a HiTS source to a folder of sequence files, with ``conversion.json`` beside them.
 
     Objects without conditions, with fewer than six frames or seen twice are left out and named in the
     report. Raises `UserError` where ``source`` is no HiTS folder.
+
+    The published supernovae were resampled to a common grid, and the texture of their noise tells them from
+    all others. With ``resample`` the others are resampled likewise, see `aligned`.
     """
     survey = load_survey("hits")
     conditions = read_hits_conditions(source).select_band(survey.band)
@@ -85,11 +95,39 @@ def convert_hits(
     with replacing_folder(out) as scratch:
         for done, item in enumerate(raw, start=1):
             if item.name not in report.left_out:
-                _convert_one(item, conditions, survey, scratch, report)
+                _convert_one(
+                    item if resample else replace(item, centroid=None), conditions, survey, scratch, report
+                )
             if progress:
                 progress(done, len(raw))
         write_json(scratch / "conversion.json", asdict(report))
     return report
+
+
+def aligned(
+    stamps: NDArray[np.float32], centroid: NDArray[np.float64], name: str, order: int
+) -> NDArray[np.float32]:
+    """The frames of an object resampled to a common grid, (T, 21, 21).
+
+    A pipeline that aligns exposures shifts each by its own fraction of a pixel and leaves the source at one
+    place within a pixel in all of them. Here each frame is shifted from its centroid to a place that is drawn
+    once for the object, by its name.
+
+    Parameters
+    ----------
+    stamps
+        (T, 21, 21), bad pixels NaN.
+    centroid
+        (T, 2) where the source lies from the stamps' centre, along x and y [pixel].
+    name
+        The object's name.
+    order
+        Of the Lanczos kernel.
+    """
+    seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8])
+    place = np.random.default_rng(seed).uniform(-0.5, 0.5, 2)
+    x, y = np.clip(centroid - place, -1.0, 1.0).T
+    return resample_stamps(stamps, x, y, order)
 
 
 def _convert_one(
@@ -142,9 +180,12 @@ def _read_pickled(file: Path, label: str) -> RawObject:
     if place is None:
         raise UserError(f"{file}: the name must read Blind15A_FF_CCD_x_y_g_stamp.npy")
     content = read_pickled_array(file)
-    if not isinstance(content, dict) or not {"stamp", "time"} <= content.keys():
-        raise InvalidSequence(str(file), "content", "expected a dictionary with stamp and time")
+    if not isinstance(content, dict) or not {"stamp", "time", "centroidsXY"} <= content.keys():
+        raise InvalidSequence(str(file), "content", "expected a dictionary of stamp, time and centroidsXY")
     times = content["time"]["MJD"].astype(np.float64)
+    centroid = np.asarray(content["centroidsXY"], np.float64)
+    if centroid.shape != (len(times), 2) or not np.isfinite(centroid).all():
+        raise InvalidSequence(str(file), "centroidsXY", f"expected {len(times)} places")
     return RawObject(
         name=file.stem.removesuffix("_g_stamp"),
         label=label,
@@ -154,6 +195,7 @@ def _read_pickled(file: Path, label: str) -> RawObject:
         y=float(place["y"]),
         stamps=_checked(content["stamp"], times, file),
         mjd=times,
+        centroid=centroid - STAMP_SIZE // 2,
     )
 
 
@@ -192,7 +234,8 @@ def _join(item: RawObject, exposures: NDArray[np.void], survey: Survey) -> tuple
     """Give each frame the conditions of the nearest exposure; count the frames left out by reason."""
     nearest = np.abs(exposures["mjd"][None, :] - item.mjd[:, None]).argmin(axis=1)
     far = np.abs(exposures["mjd"][nearest] - item.mjd) > TIME_TOLERANCE
-    stamps = np.where((item.stamps > PIXEL_RANGE[0]) & (item.stamps < PIXEL_RANGE[1]), item.stamps, np.nan)
+    with_data = (item.stamps > PIXEL_RANGE[0]) & (item.stamps < PIXEL_RANGE[1])
+    stamps = np.where(with_data, item.stamps, np.float32(np.nan))
     bad = np.isnan(stamps).mean(axis=(1, 2)) > MAX_BAD_SHARE
     flat = np.nan_to_num(np.nanstd(np.where(bad[:, None, None], 0.0, stamps), axis=(1, 2))) == 0
     dead = bad | flat
@@ -217,4 +260,9 @@ def _join(item: RawObject, exposures: NDArray[np.void], survey: Survey) -> tuple
         "dead or mostly bad": int((dead & ~far).sum()),
         "second frame of an exposure": len(usable) - len(keep),
     }
-    return Sequence(cast(np.void, header[()]), stamps[keep].astype(np.float32), epochs), dropped
+    kept = stamps[keep]
+    if item.centroid is not None:
+        kept = aligned(kept, item.centroid[keep], item.name, survey.artefacts.lanczos)
+        # The kernel overshoots beside saturated pixels.
+        kept = np.minimum(kept, np.float32(camera["saturate"]))
+    return Sequence(cast(np.void, header[()]), kept, epochs), dropped

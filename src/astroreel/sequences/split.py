@@ -8,7 +8,7 @@ tells the class. What remains is the fields' own cadence: classes lie in differe
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -139,31 +139,44 @@ def split_target(sequences: SequenceSet, alerts: NDArray[np.int64], config: Spli
     UserError
         Where a class has too few objects outside some fold to draw the shots from.
     """
-    if not len(sequences):
-        return Split({}, {}, [])
     rng = np.random.default_rng(config.seed)
+    parts = windows(sequences, alerts, config, rng)
+    if not len(sequences):
+        return parts
+    used = sequences.select(np.isin(sequences.objects["name"], list(parts.objects)))
+    folds = _field_folds(used, config.folds, rng)
+    objects = {name: replace(one, fold=folds[one.field]) for name, one in parts.objects.items()}
+    shots = [
+        [_draw_shots(objects, fold, config.shots, rng) for fold in range(config.folds)]
+        for _ in range(config.draws)
+    ]
+    return Split(objects, parts.excluded, shots)
+
+
+def windows(
+    sequences: SequenceSet, alerts: NDArray[np.int64], config: SplitConfig, rng: np.random.Generator
+) -> Split:
+    """Cut labelled objects and leave them in one part: all are of fold 0, and no shots are drawn.
+
+    Takes ``sequences``, ``alerts`` and ``config`` as `split_target`.
+    """
     excluded = _excluded(sequences, alerts)
-    used = np.array([name not in excluded for name in sequences.objects["name"]])
+    used = ~np.isin(sequences.objects["name"], list(excluded))
     kept, kept_alerts = sequences.select(used), alerts[used]
     starts, lengths = _windows(kept, kept_alerts, config, rng)
-    folds = _field_folds(kept, config.folds, rng)
     detections = np.where(kept.labels == TRANSIENT, kept_alerts - starts, -1)
     objects = {
         str(record["name"]): SplitObject(
             label=str(record["label"]),
             field=str(record["field"]),
-            fold=folds[str(record["field"])],
+            fold=0,
             start=int(start),
             length=int(length),
             detection=int(detection),
         )
         for record, start, length, detection in zip(kept.objects, starts, lengths, detections, strict=True)
     }
-    shots = [
-        [_draw_shots(objects, fold, config.shots, rng) for fold in range(config.folds)]
-        for _ in range(config.draws)
-    ]
-    return Split(objects, excluded, shots)
+    return Split(objects, excluded, [])
 
 
 def cut(sequences: SequenceSet, split: Split, config: SplitConfig) -> SequenceSet:
