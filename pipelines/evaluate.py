@@ -11,6 +11,7 @@ import numpy as np
 from stage import DATA, MODELS, REPORTS, Stage, stage
 
 from astroreel.evaluation import figures
+from astroreel.evaluation.answers import Answers
 from astroreel.evaluation.predictions import Domain, Predictions
 from astroreel.evaluation.protocol import evaluate
 from astroreel.evaluation.results import flat_values, save_curves, save_evaluation
@@ -67,7 +68,9 @@ if __name__ == "__main__":
         domain: Domain = "surrogate" if source == "surrogate" else "real"
         target, test = real(domain, split, run.parameters.split), simulated("simulated", "test")
         train = simulated("simulated_train", "train", len(test))
-        evaluation = evaluate(predictions(run, split, target, test, train), source, run.parameters.evaluate)
+        told = list(predictions(run, split, target, test, train))
+        Answers.of(told).save(DATA / "answers.npz")
+        evaluation = evaluate(told, source, run.parameters.evaluate)
         write_json(REPORTS / "metrics.json", evaluation.metrics)
         save_evaluation(DATA / "evaluation.json", evaluation)
         save_curves(REPORTS / "plots" / "mean_recall.csv", evaluation.select_curves(domain, "mean_recall"))

@@ -6,16 +6,18 @@ Made, not committed: it shows stamps of the target, which may be real.
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import Any
 
 import numpy as np
 from learning import read_learning_curves
-from numpy.typing import NDArray
-from stage import DATA, REPORTS, ROOT, RUNS, stage
+from stage import DATA, MODELS, REPORTS, ROOT, RUNS, stage
 
+from astroreel.evaluation.answers import Answers
 from astroreel.evaluation.gallery import longest_of_each_class
 from astroreel.evaluation.populations import median_magnitudes
 from astroreel.evaluation.report import Exclusion, ReportData, describe, render_report
 from astroreel.evaluation.results import load_evaluation
+from astroreel.evaluation.supernovae import supernovae
 from astroreel.files import read_json
 from astroreel.parameters import Parameters
 from astroreel.photometry.feature_set import FeatureSet
@@ -28,16 +30,17 @@ from astroreel.survey.conditions import ConditionsTable
 from astroreel.survey.forecast import generate_conditions
 from astroreel.survey.survey import Survey, load_survey
 from astroreel.training.reporter import find_spools, read_spool
+from astroreel.training.search import Trial
 
 
-def magnitudes(parameters: Parameters) -> dict[str, dict[str, NDArray[np.float64]]]:
-    """Of the simulated test set and of the target, as far as it has objects."""
+def measured(parameters: Parameters) -> dict[str, FeatureSet]:
+    """The light curves of the simulated test set and of the target, as far as it has objects."""
     domain = "surrogate" if parameters.source.target == "surrogate" else "real"
     sets = {
         name: FeatureSet.load(DATA / "features" / f"{file}.npz")
         for name, file in (("simulated", "test"), (domain, "target"))
     }
-    return {name: median_magnitudes(one, parameters.preparation) for name, one in sets.items() if len(one)}
+    return {name: one for name, one in sets.items() if len(one)}
 
 
 def conditions(parameters: Parameters, survey: Survey) -> dict[str, ConditionsTable]:
@@ -58,6 +61,12 @@ def exclusions(split: Split) -> list[Exclusion]:
     return [Exclusion(reason, tuple(names)) for reason, names in sorted(by_reason.items())]
 
 
+def study_of(target: str) -> dict[str, Any]:
+    """The sections of the study that were measured on this target."""
+    sections: dict[str, Any] = read_json(REPORTS / "study.json")
+    return {name: tree for name, tree in sections.items() if tree["target"] == target}
+
+
 if __name__ == "__main__":
     with stage("report", recorded=False) as run:
         parameters = run.parameters
@@ -66,8 +75,9 @@ if __name__ == "__main__":
         simulated = {name: load_store(DATA / "simulated" / name) for name in ("train", "valid", "test")}
         survey = load_survey(DATA / "survey.json")
         shown = longest_of_each_class(target)
-        benchmarks = REPORTS / "benchmarks.json"
         origin = provenance(ROOT)
+        curves = measured(parameters)
+        detections = {name: entry.detection for name, entry in split.objects.items()}
         records = [read_spool(folder) for folder in find_spools(RUNS)]
         data = ReportData(
             evaluation=load_evaluation(DATA / "evaluation.json"),
@@ -80,11 +90,16 @@ if __name__ == "__main__":
             ],
             exclusions=exclusions(split),
             learning=read_learning_curves(RUNS / "pretrain"),
+            trials=[Trial.from_json(one) for one in read_json(MODELS / "search" / "trials.json")],
+            importances=read_json(MODELS / "search" / "importances.json"),
+            curves=curves,
+            supernovae=supernovae(target, detections, Answers.load(DATA / "answers.npz")),
             examples=longest_of_each_class(simulated["test"]),
             twins=(shown, twins(shown, survey, parameters.simulate.seed)) if len(shown) else None,
-            magnitudes=magnitudes(parameters),
+            magnitudes={n: median_magnitudes(one, parameters.preparation) for n, one in curves.items()},
             conditions=conditions(parameters, survey),
-            benchmarks=read_json(benchmarks) if benchmarks.exists() else {},
+            study=study_of(parameters.source.target),
+            benchmarks=read_json(REPORTS / "benchmarks.json"),
             seconds={record.name: (record.end_ms - record.start_ms) / 1000 for record in records},
         )
         render_report(REPORTS / "index.html", data)

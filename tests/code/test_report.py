@@ -24,13 +24,16 @@ from astroreel.evaluation.page import render_page
 from astroreel.evaluation.populations import median_magnitudes
 from astroreel.evaluation.protocol import EvaluationConfig, evaluate
 from astroreel.evaluation.report import Exclusion, ReportData, describe, draw_figures, render_report
+from astroreel.evaluation.studied import studied
 from astroreel.evaluation.summary import comparisons, findings, not_claimed
 from astroreel.photometry.curves import LightCurves
 from astroreel.photometry.feature_set import FeatureSet
+from astroreel.photometry.measurement import column_names
 from astroreel.sequences.prepare import Preparation
 from astroreel.sequences.record import SequenceSet
 from astroreel.survey.forecast import generate_conditions
 from astroreel.survey.survey import load_survey
+from astroreel.training.search import Trial
 from tests.code.synthetic_predictions import SKILLS, make_predictions
 
 PARAMETERS = EvaluationConfig(seed=1, resamples=200)
@@ -70,6 +73,48 @@ def make_conditions():
     return generate_conditions(load_survey("hits"), 3, rng)
 
 
+def leaf(value):
+    return {"value": value, "low": value - 0.1, "high": value + 0.1, "n": 40}
+
+
+def make_study():
+    """What every section of a study leaves at least."""
+    models = ("rcnn", "forest")
+    recalls = {model: {"mean_recall_22": leaf(0.8)} for model in (*models, "magnitude")}
+    changes = {"zero_shot": {model: {"change": leaf(-0.1)} for model in models}}
+    sections = {
+        "samples": {"real": {shots: recalls | {"rcnn_lead": {}} for shots in ("0", "1", "10")}},
+        "ablation": {"fine_tuned": {"no_replay": {"gain": {"mean_recall_22": leaf(0.0)}}}},
+        "normalisation": {
+            "batch": {"jump": leaf(0.2), "curves": {"iteration": [[1, 2]], "valid_loss": [[1.0, 0.5]]}}
+        },
+        "controls": {"shuffled": {"rcnn": leaf(0.14)}},
+        "arena": {
+            "host_kept": {
+                "magnitude": {"auc": leaf(0.5)},
+                "zero_shot": {model: {"auc": leaf(0.9)} for model in models},
+            }
+        },
+        "robustness": {"seeing": {"10": {"true_header": changes, "wrong_header": changes}}},
+        "slices": {
+            "simulated": {"magnitude": {"21-22": {"zero_shot": {"difference": leaf(0.1)}}}},
+            "target": {
+                "abstention": {"fine_tuned": {model: {"50": leaf(0.9), "100": leaf(0.8)} for model in models}}
+            },
+        },
+    }
+    origin = {"describe": "what <it> is", "made_by": "astroreel study", "target": "hits"}
+    return {name: origin | tree for name, tree in sections.items()}
+
+
+def features_of(sequences):
+    """Light curves with features out of a hat."""
+    n, rng = len(sequences), np.random.default_rng(0)
+    curves = LightCurves(np.arange(n + 1), np.zeros(n), np.ones(n), np.ones(n))
+    table = rng.normal(size=(n, 1, len(column_names()))).astype(np.float32)
+    return FeatureSet(sequences.objects["name"], np.arange(n), curves, table, table[..., :1])
+
+
 @pytest.fixture
 def make_data(make_sequence):
     """A function that fills every part of a report."""
@@ -82,7 +127,7 @@ def make_data(make_sequence):
         given = {
             "evaluation": evaluation,
             "scale": "default",
-            "parameters": {"finetune": {"draws": 5, "rate": 1e-4}},
+            "parameters": {"finetune": {"draws": 5, "rate": 1e-4}, "simulate": {"seed": 1}},
             "provenance": {"commit": "0123456789abcdef", "dirty": "no"},
             "tables": [describe("Simulated test set", sequences)],
             "exclusions": [Exclusion("never detected", ("SN<1>", "SN2"))],
@@ -91,10 +136,17 @@ def make_data(make_sequence):
                 for quantity in ("loss", "accuracy")
                 for name in ("training", "validation")
             ],
+            "trials": [
+                Trial(n, {"rate": 0.1 * n, "network": "ab"[n % 2]}, 1.0 / n, None, 1.0, n == 2)
+                for n in (1, 2, 3)
+            ],
+            "importances": {"rate": 0.75, "network": 0.25},
+            "curves": {"simulated": features_of(sequences), "real": features_of(sequences)},
             "examples": sequences.select([0]),
             "twins": (sequences.select([1]), sequences.select([1])),
             "magnitudes": {name: dict.fromkeys(CLASSES, 18.0 + steps) for name in ("simulated", "real")},
             "conditions": dict.fromkeys(("modelled", "real"), make_conditions()),
+            "study": make_study(),
             "benchmarks": {"images": {"measured": "2026-01-02", "machine": "a <box>", "figures": {"x": 2.5}}},
             "seconds": {"pretrain": 63.0, "split": 0.4},
         }
@@ -150,11 +202,19 @@ def test_the_report_needs_nothing_but_itself(hits, make_data, tmp_path):
 def test_the_report_shows_every_drawing_and_each_is_well_formed(hits, make_data, tmp_path):
     data = make_data(hits)
     shown = drawings_of(render(tmp_path / "index.html", data))
-    drawn = draw_figures(data).all()
+    drawn = draw_figures(data).all() + [one for part in studied(data.study) for one in part.drawings]
     assert sorted(shown) == sorted(one.svg for one in drawn)
-    assert len({one.name for one in drawn}) == len(drawn) == 4 + 2 + 6 + 1 + 2 + 1 + 1
+    assert len({one.name for one in drawn}) == len(drawn) == 4 + 2 + 6 + 1 + 3 + 3 + 1 + 1 + 8
     for svg in shown:
         assert ET.fromstring(svg).tag.endswith("svg")
+
+
+def test_every_number_of_the_study_is_in_the_report_with_its_place(hits, make_data, tmp_path):
+    page = render(tmp_path / "index.html", make_data(hits))
+    for place in ("real / 10 / forest / mean_recall_22", "shuffled / rcnn", "seeing / 10 / wrong_header"):
+        assert f"<td>{place}" in page
+    assert "0.140 <small>0.040&ndash;0.240</small></td><td>40</td>" in page
+    assert "What &lt;it&gt; is" in page
 
 
 def test_the_report_is_the_same_bytes_each_time(hits, make_data, tmp_path):
@@ -244,10 +304,6 @@ def test_only_hits_has_had_its_stars_in_the_simulators_scatter(hits, surrogate):
     assert not any("HiTS" in text for text in not_claimed(surrogate, "default"))
 
 
-def test_what_is_not_claimed_names_the_features_that_the_forest_lacks(hits):
-    assert any("CAR_mean, CAR_sigma, CAR_tau are missing" in text for text in not_claimed(hits, "thesis"))
-
-
 def test_what_is_not_claimed_names_the_classes_without_real_sequences(hits, surrogate):
     assert any("cepheid, galaxy and asteroid" in text for text in not_claimed(hits, "default"))
     assert any("Nothing is said of any real sky" in text for text in not_claimed(surrogate, "default"))
@@ -315,8 +371,8 @@ def test_the_readme_figure_is_figure_4_2_without_any_image(hits, tmp_path):
 
 def test_the_figure_of_the_target_has_the_chance_of_both_choices(hits):
     svg = target_mean_recall(hits).svg
-    assert "chance, 7 classes" in svg
-    assert "chance, 4 classes" in svg
+    assert "14.3 Chance among 7 classes" in svg
+    assert "25.0 Chance among 4 classes" in svg
 
 
 def test_a_gallery_shows_the_brightest_epoch(make_sequence):
@@ -355,7 +411,8 @@ def test_the_page_of_a_gallery_needs_nothing_but_itself(make_sequence, tmp_path)
 def test_the_magnitude_of_an_object_is_that_of_its_median_flux():
     flux = np.array([90.0, 100.0, 110.0, np.nan, -5.0, -6.0, -7.0])
     curves = LightCurves(np.array([0, 4, 7]), np.arange(7.0), flux, np.ones(7))
-    objects = FeatureSet(np.array(["a", "b"]), np.array([3, 0]), curves, np.zeros((2, 1, 1)))
+    empty = np.zeros((2, 1, 1), np.float32)
+    objects = FeatureSet(np.array(["a", "b"]), np.array([3, 0]), curves, empty, empty)
     found = median_magnitudes(objects, Preparation(reference_zp=25.0, reference_exptime=10.0))
     assert {label: values.tolist() for label, values in found.items()} == {CLASSES[3]: [22.5]}
 

@@ -27,6 +27,9 @@ ON_COLOUR = "#fffffe"
 BLUE, VERMILION, GREEN = "#0072b2", "#d55e00", "#009e73"
 PURPLE, ORANGE, SKY = "#cc79a7", "#e69f00", "#56b4e9"
 
+#: Of the classes, in their order.
+CLASS_COLOURS = (VERMILION, BLUE, SKY, GREEN, MUTED, PURPLE, ORANGE)
+
 #: Width of a figure [inch]: at this width a phone shows 10-point text as 10-pixel text.
 WIDTH = 4.0
 

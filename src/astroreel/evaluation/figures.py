@@ -24,17 +24,8 @@ _COLOURS = {
     "magnitude": drawing.ORANGE,
     "epoch_count": drawing.MUTED,
     "cadence": drawing.SKY,
+    "border": drawing.INK,
 }
-#: Of the classes, in their order.
-_PALETTE = (
-    drawing.VERMILION,
-    drawing.BLUE,
-    drawing.SKY,
-    drawing.GREEN,
-    drawing.MUTED,
-    drawing.PURPLE,
-    drawing.ORANGE,
-)
 _MARKERS = {"rcnn": "o", "forest": "s"}
 
 
@@ -75,7 +66,7 @@ def target_mean_recall(evaluation: Evaluation) -> Drawing:
     """Figure 4.2: mean recall on the target domain against the number of samples."""
     domain = evaluation.target_domain
     curves = sorted(evaluation.select_curves(domain, "mean_recall"), key=_legend_order)
-    with canvas(4.9) as figure:
+    with canvas(5.3) as figure:
         axes = figure.subplots()
         for curve in curves:
             if is_baseline(curve.model):
@@ -162,7 +153,7 @@ def since_detection(evaluation: Evaluation) -> Drawing | None:
 
 
 def _class_colour(label: str) -> str:
-    return _PALETTE[CLASSES.index(label) % len(_PALETTE)]
+    return drawing.CLASS_COLOURS[CLASSES.index(label) % len(drawing.CLASS_COLOURS)]
 
 
 def reliability_diagrams(evaluation: Evaluation) -> list[Drawing]:
@@ -208,9 +199,10 @@ def reliability(evaluation: Evaluation, domain: str) -> Drawing:
 
 def _chance(axes: Axes, classes: int) -> None:
     """A thin line at the mean recall of guessing among so many classes."""
-    height, label = 100 / classes, f"chance, {classes} classes"
-    axes.axhline(height, color=drawing.MUTED, linewidth=0.6)
-    axes.text(22, height, label, color=drawing.MUTED, ha="right", va="top", size=9)
+    height = 100 / classes
+    axes.axhline(
+        height, color=drawing.MUTED, linewidth=0.6, label=f"{height:.1f} Chance among {classes} classes"
+    )
 
 
 def _legend_order(curve: Curve) -> tuple[bool, bool, bool, float]:

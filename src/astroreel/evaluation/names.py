@@ -10,6 +10,7 @@ _MODELS = {
     "magnitude": "Brightness alone",
     "epoch_count": "Number of epochs alone",
     "cadence": "Times of the images alone",
+    "border": "Texture of the border alone",
 }
 _STAGES = {"zero_shot": "simulations only", "fine_tuned": "with a few labels"}
 _CLASSES = {"rr_lyrae": "RR Lyrae", "non_variable": "Non-variable"}

@@ -13,15 +13,20 @@ from astroreel.evaluation.drawing import Drawing
 from astroreel.evaluation.names import class_name, model_name, stage_name
 from astroreel.files import write_text
 
-
-def render_page(path: Path, template: str, **values: Any) -> None:
-    """Write the page that ``template`` makes of ``values``; raises `UserError` where it cannot be written."""
-    write_text(path, _environment().get_template(template).render(**values))
+TEMPLATES = Path(__file__).parent
 
 
-def _environment() -> Environment:
+def render_page(path: Path, template: str, folder: Path = TEMPLATES, **values: Any) -> None:
+    """Write the page that ``template`` makes of ``values``; raises `UserError` where it cannot be written.
+
+    The template lies in ``folder``, what it includes there or beside this file.
+    """
+    write_text(path, _environment(folder).get_template(template).render(**values))
+
+
+def _environment(folder: Path) -> Environment:
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader([folder, TEMPLATES]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

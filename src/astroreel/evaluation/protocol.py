@@ -157,7 +157,7 @@ class _DomainEvaluation:
         since = self.since_detection[model, stage]
         return {
             ACCURACY: _accuracies(hits)[-1].to_json(),
-            MEAN_RECALL: _mean_recalls(hits)[-1].to_json(),
+            MEAN_RECALL: mean_recalls(hits)[-1].to_json(),
             RECALL: _recalls(hits, N_SAMPLES),
             EARLY_RECALL: _recalls(hits, N_BEFORE),
             "log_loss": log_loss.to_json(),
@@ -197,7 +197,7 @@ class _DomainEvaluation:
             for (model, stage), hits in self.hits.items()
             for metric, estimates in (
                 ("accuracy", _accuracies(hits)),
-                ("mean_recall", _mean_recalls(hits)),
+                ("mean_recall", mean_recalls(hits)),
                 (SINCE_DETECTION, [_accuracies(one)[0] for one in self.since_detection[model, stage]]),
                 *self._recall_curves(model, hits),
             )
@@ -233,7 +233,8 @@ def _accuracies(hits: Measurement) -> list[Estimate]:
     return _widened(hits.estimates(ClassMeans.overall), *wilson(hits.point.overall()[0], hits.n))
 
 
-def _mean_recalls(hits: Measurement) -> list[Estimate]:
+def mean_recalls(hits: Measurement) -> list[Estimate]:
+    """Mean recall, for each of the K values measured."""
     occurs = hits.point.weights[0] > 0
     interval = wilson_mean(hits.point.means[0, occurs], hits.point.weights[0, occurs, None])
     return _widened(hits.estimates(ClassMeans.balanced), *interval)

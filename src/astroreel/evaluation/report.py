@@ -11,18 +11,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from astroreel.classes import CLASSES
-from astroreel.evaluation import figures, gallery, populations, summary
+from astroreel.evaluation import figures, gallery, populations, searching, summary
 from astroreel.evaluation.drawing import Drawing
 from astroreel.evaluation.estimate import Estimate
 from astroreel.evaluation.illustrations import LearningCurve, learning_curves
 from astroreel.evaluation.metrics import CALIBRATION_ERROR, MEAN_RECALL, RECALL
 from astroreel.evaluation.names import MAIN_MODELS, is_baseline
 from astroreel.evaluation.page import render_page
+from astroreel.evaluation.projection import projection
 from astroreel.evaluation.results import Evaluation
+from astroreel.evaluation.studied import studied
+from astroreel.evaluation.supernovae import Told, write_supernovae
+from astroreel.photometry.feature_set import FeatureSet
 from astroreel.sequences.record import SequenceSet
 from astroreel.survey.conditions import ConditionsTable
+from astroreel.training.search import Trial
 
 STAGES = ("zero_shot", "fine_tuned")
+
+#: The page of the supernovae.
+SUPERNOVAE = "supernovae.html"
 
 
 @dataclass(frozen=True)
@@ -78,6 +86,12 @@ class ReportData:
         What was left out and why.
     learning
         The learning curves of the pretraining.
+    trials, importances
+        Of the search.
+    curves
+        Light curves with their features by the name of the set, the simulated set first.
+    supernovae
+        The target's supernovae one by one, on a page of their own.
     examples
         Simulated objects to show, one a class.
     twins
@@ -86,6 +100,8 @@ class ReportData:
         Magnitudes of the objects by set and class, `astroreel.evaluation.populations`.
     conditions
         Observing conditions by name: of the survey, and as modelled.
+    study
+        What `astroreel study` measured on this target, reports/study.json.
     benchmarks
         Measured figures of the code itself by section: ``measured``, ``machine``, ``figures``.
     seconds
@@ -99,10 +115,15 @@ class ReportData:
     tables: Sequence[DataTable] = ()
     exclusions: Sequence[Exclusion] = ()
     learning: Sequence[LearningCurve] = ()
+    trials: Sequence[Trial] = ()
+    importances: Mapping[str, float] = field(default_factory=dict)
+    curves: Mapping[str, FeatureSet] = field(default_factory=dict)
+    supernovae: Sequence[Told] = ()
     examples: SequenceSet | None = None
     twins: tuple[SequenceSet, SequenceSet] | None = None
     magnitudes: Mapping[str, Mapping[str, NDArray[np.float64]]] = field(default_factory=dict)
     conditions: Mapping[str, ConditionsTable] = field(default_factory=dict)
+    study: Mapping[str, Any] = field(default_factory=dict)
     benchmarks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
 
@@ -115,6 +136,7 @@ class Figures:
     calibration: list[Drawing]
     confusions: list[Drawing]
     training: list[Drawing]
+    search: list[Drawing]
     populations: list[Drawing]
     gallery: list[Drawing]
     twins: list[Drawing]
@@ -152,7 +174,9 @@ def draw_figures(data: ReportData) -> Figures:
         calibration=figures.reliability_diagrams(evaluation),
         confusions=figures.confusion_matrices(evaluation),
         training=[learning_curves(data.learning)] if data.learning else [],
+        search=searching.drawings(data.trials, data.importances) if data.trials else [],
         populations=[
+            *([projection(data.curves, data.parameters["simulate"]["seed"])] if data.curves else []),
             *([populations.magnitudes(data.magnitudes)] if data.magnitudes else []),
             *([populations.conditions(data.conditions)] if data.conditions else []),
         ],
@@ -162,8 +186,12 @@ def draw_figures(data: ReportData) -> Figures:
 
 
 def render_report(path: Path, data: ReportData) -> None:
-    """Write the report to ``path``, self-contained; raises `UserError` where it cannot be written."""
+    """Write the report to ``path``, self-contained, and beside it the page of the supernovae.
+
+    Raises `UserError` where it cannot be written.
+    """
     evaluation = data.evaluation
+    write_supernovae(path.with_name(SUPERNOVAE), data.supernovae, evaluation.target)
     render_page(
         path,
         "report.html",
@@ -182,6 +210,8 @@ def render_report(path: Path, data: ReportData) -> None:
         parameters=dict(_flat(data.parameters)),
         main_models=MAIN_MODELS,
         stages=STAGES,
+        supernovae_page=SUPERNOVAE,
+        study=studied(data.study),
     )
 
 
