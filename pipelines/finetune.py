@@ -7,43 +7,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-from stage import DATA, MODELS, Stage, stage
+from stage import DATA, MODELS, ROOT, Stage, stage
 
-from astroreel.files import read_json, replacing_folder, write_json
-from astroreel.models.bundle import load_bundle
-from astroreel.models.forest import training_rows
-from astroreel.photometry.feature_set import FeatureSet
-from astroreel.sequences.file import read_folder
-from astroreel.sequences.prepare import LazyPrepared, prepare
-from astroreel.sequences.split import Split, cut
-from astroreel.sequences.store import load_store
-from astroreel.training.few_shot import FewShot
-
-
-def few_shot(run: Stage, split: Split) -> FewShot:
-    parameters = run.parameters
-    preparation, config = parameters.preparation, parameters.forest
-    train, valid, target = (
-        FeatureSet.load(DATA / "features" / f"{n}.npz") for n in ("train", "valid", "target")
-    )
-    rng = np.random.default_rng(config.seed)
-    best = read_json(MODELS / "forest_grid.json")["best"]
-    chosen = {"n_estimators": (best["n_estimators"],), "max_depth": (best["max_depth"],)}
-    return FewShot(
-        pretrained=load_bundle(MODELS / "pretrained"),
-        rows=training_rows(train.curves, train.labels, config.truncations, rng),
-        simulated=LazyPrepared(load_store(DATA / "simulated" / "train"), preparation),
-        valid=valid,
-        target=prepare(cut(read_folder(DATA / "target"), split, parameters.split), preparation),
-        measured=target,
-        finetune=parameters.finetune,
-        forest=config.model_copy(update=chosen),
-    )
+from astroreel.files import replacing_folder, write_json
+from astroreel.sequences.split import Split
+from astroreel.training.few_shot import load_few_shot
 
 
 def train_all(run: Stage, split: Split, folder: Path) -> None:
-    models = few_shot(run, split)
+    models = load_few_shot(ROOT, run.parameters, split)
     with run.progress("fine-tune") as progress:
         for done, (draw, fold) in enumerate(split.pieces, start=1):
             name, shots = f"draw-{draw}-fold-{fold}", split.shots[draw][fold]

@@ -14,7 +14,7 @@ from astroreel.models.networks import build
 from astroreel.models.rcnn import RcnnClassifier
 from astroreel.photometry.curves import LightCurves
 from astroreel.photometry.feature_set import FeatureSet
-from astroreel.photometry.features import features
+from astroreel.photometry.features import features_by_epoch
 from astroreel.sequences.prepare import Preparation, Prepared
 from astroreel.training.config import FinetuneConfig
 from astroreel.training.few_shot import FewShot
@@ -33,7 +33,9 @@ def measured(prepared: Prepared) -> FeatureSet:
         np.full(len(flux), 40.0),
     )
     names = np.array([f"object-{index}" for index in range(len(prepared))])
-    return FeatureSet(names, prepared.labels, curves, features(curves)[:, None])
+    table = features_by_epoch(curves, range(1, lengths.max() + 1)).astype(np.float32)
+    border = np.zeros((*table.shape[:2], 7), np.float32)
+    return FeatureSet(names, prepared.labels, curves, table, border)
 
 
 @pytest.fixture(scope="module")

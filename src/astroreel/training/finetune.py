@@ -10,6 +10,7 @@ from dataclasses import fields
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from astroreel.errors import UserError
 from astroreel.models.interface import SequenceNetwork
@@ -17,7 +18,7 @@ from astroreel.sequences.prepare import Prepared, PreparedSet
 from astroreel.training.config import FinetuneConfig, TrainingConfig
 from astroreel.training.loop import Progress
 from astroreel.training.reporter import Reporter
-from astroreel.training.step import Stepper
+from astroreel.training.step import SHARE, Stepper
 
 
 def finetune(
@@ -28,6 +29,7 @@ def finetune(
     seed: int,
     reporter: Reporter,
     progress: Progress | None = None,
+    trust: NDArray[np.float64] | None = None,
 ) -> None:
     """Train ``network``, in place, on real sequences mixed with simulated ones.
 
@@ -49,6 +51,9 @@ def finetune(
         Is told the loss some twenty times.
     progress
         Called with the iterations done and their total.
+    trust
+        (N,) from 0 to 1, how far each real label is trusted: within its class it is drawn as often (None:
+        all alike).
 
     Raises
     ------
@@ -59,7 +64,9 @@ def finetune(
     """
     rng = np.random.default_rng((config.seed, seed))
     stepper = Stepper(network, _training(config, int(rng.integers(2**31))))
-    real_chances = _class_balanced(real, "real")
+    if config.trunk_rate != 1.0:
+        _slow_trunk(stepper, config.trunk_rate)
+    real_chances = _class_balanced(real, "real", trust)
     simulated_chances = _class_balanced(simulated, "simulated") if config.replay else None
     report_every = max(config.iterations // 20, 1)
     for iteration in range(config.iterations):
@@ -74,7 +81,7 @@ def finetune(
             reporter.metrics({"train_loss": loss}, step=done)
         if progress is not None:
             progress(done, config.iterations)
-    network.eval()
+    network.requires_grad_(True).eval()
 
 
 def _training(config: FinetuneConfig, seed: int) -> TrainingConfig:
@@ -84,9 +91,27 @@ def _training(config: FinetuneConfig, seed: int) -> TrainingConfig:
         learning_rate=config.learning_rate,
         schedule="cosine",
         clip=config.clip,
+        flips=config.flips,
+        mixup=config.mixup,
+        condition_noise=config.condition_noise,
         seed=seed,
         device=config.device,
     )
+
+
+def _slow_trunk(stepper: Stepper, rate: float) -> None:
+    """Let all layers but the last learn at ``rate`` times the learning rate."""
+    last = [module for module in stepper.network.modules() if isinstance(module, nn.Linear)][-1]
+    head = {id(parameter) for parameter in last.parameters()}
+    (group,) = stepper.optimiser.param_groups
+    everything = group["params"]
+    group["params"] = [parameter for parameter in everything if id(parameter) in head]
+    trunk = [parameter for parameter in everything if id(parameter) not in head]
+    if rate:
+        stepper.optimiser.add_param_group({"params": trunk, SHARE: rate})
+    else:
+        for parameter in trunk:
+            parameter.requires_grad_(False)
 
 
 def join(first: Prepared, second: Prepared) -> Prepared:
@@ -107,11 +132,13 @@ def _pad(array: NDArray[np.generic], longest: int) -> NDArray[np.generic]:
     return np.pad(array, width)
 
 
-def _class_balanced(prepared: PreparedSet, name: str) -> NDArray[np.float64]:
+def _class_balanced(
+    prepared: PreparedSet, name: str, trust: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
     """The chance of each object, (N,), that makes all classes present equally likely."""
-    labelled = prepared.labels >= 0
-    if not labelled.any():
+    weights = np.where(prepared.labels >= 0, 1.0 if trust is None else trust, 0.0)
+    if not weights.any():
         raise UserError(f"fine-tuning: no labelled {name} sequence to draw from")
-    counts = np.bincount(prepared.labels[labelled])
-    weights = np.where(labelled, 1.0 / np.maximum(counts, 1)[prepared.labels], 0.0)
+    totals = np.bincount(np.maximum(prepared.labels, 0), weights)
+    weights = weights / np.where(totals > 0, totals, 1.0)[np.maximum(prepared.labels, 0)]
     return weights / weights.sum()
