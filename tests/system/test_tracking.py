@@ -21,10 +21,12 @@ from mlflow import MlflowClient
 
 from astroreel.errors import UserError
 from astroreel.models.bundle import Bundle, load_bundle, save_bundle
+from astroreel.parameters import read_parameters
 from astroreel.sequences.prepare import Preparation
 from astroreel.sequences.record import SequenceSet
 from astroreel.tracking import flavour, registry, store
 from astroreel.tracking.card import TEMPLATE, Figure, FineTuning, Subject, version_card
+from astroreel.tracking.follow import Follower
 from astroreel.tracking.publish import TrainedModel, publish_all
 from astroreel.tracking.registry import Labelled, download_bundle, publish_version, status
 from astroreel.tracking.runs import publish_run
@@ -243,6 +245,45 @@ def test_a_surrogates_card_says_so_first(tmp_path: Path, uri: str) -> None:
     publish_project(make_project(tmp_path), uri, "surrogate")
     card = connect(uri).get_model_version("surrogate-forest", "1").description
     assert card.startswith("**Target: surrogate.**")
+
+
+@pytest.fixture
+def follower(tmp_path: Path, uri: str) -> Follower:
+    parameters = read_parameters(Path(__file__).parents[2])
+    registry = parameters.registry.model_copy(update={"tracking_uri": uri, "experiment": tmp_path.name})
+    return Follower(tmp_path, parameters.model_copy(update={"registry": registry}))
+
+
+def test_a_run_shows_its_curve_while_it_grows(
+    tmp_path: Path, follower: Follower, client: MlflowClient
+) -> None:
+    with SpoolReporter(tmp_path / "runs" / "search", "search") as reporter:
+        reporter.params({"trials": 2})
+        trial = reporter.child("trial-000")
+        for step in range(3):
+            trial.metrics({"valid_loss": 2.0 - step}, step)
+            assert follower.publish() == ["search: running"]
+            assert follower.publish() == []
+            runs = {run.info.run_name: run for run in all_runs(client, tmp_path.name)}
+            assert {run.info.status for run in runs.values()} == {"RUNNING"}
+            history = client.get_metric_history(runs["trial-000"].info.run_id, "valid_loss")
+            assert [(one.step, one.value) for one in history] == [(s, 2.0 - s) for s in range(step + 1)]
+        trial.close()
+        before = {run.info.run_id for run in runs.values()}
+    assert follower.publish() == ["search: finished"]
+    found = all_runs(client, tmp_path.name)
+    assert {(run.info.run_id, run.info.status) for run in found} == {(one, "FINISHED") for one in before}
+    record = read_spool(tmp_path / "runs" / "search")
+    assert not publish_run(client, found[0].info.experiment_id, record).new
+
+
+def test_a_run_begun_anew_leaves_no_orphan(tmp_path: Path, follower: Follower, client: MlflowClient) -> None:
+    for loss in (2.0, 1.0):
+        reporter = SpoolReporter(tmp_path / "runs" / "pretrain", "pretrain")
+        reporter.child("inner").metrics({"loss": loss}, 0)
+        follower.publish()
+    runs = {run.info.run_name: run.data.metrics for run in all_runs(client, tmp_path.name)}
+    assert runs == {"pretrain": {}, "inner": {"loss": 1.0}}
 
 
 def test_a_record_continued_after_publishing_replaces_its_run(tmp_path: Path, client: MlflowClient) -> None:

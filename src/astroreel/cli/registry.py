@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 
-from astroreel.cli.console import PARTIAL, PLAIN_WIDTH, output
+from astroreel.cli.console import PARTIAL, PLAIN_WIDTH, output, who
 from astroreel.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,13 +22,23 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="The model registry in MLflow.")
 
+#: Between two looks at the records of what is running.
+_FOLLOW_SECONDS = 2.0
+
 VersionName = Annotated[str, typer.Argument(metavar="VERSION", help="Such as hits-rcnn/2.")]
 
 
 @app.command("publish")
-def registry_publish() -> None:
+def registry_publish(
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Runs alone, while they grow, until Ctrl-C.")
+    ] = False,
+) -> None:
     """Publish the runs and models that the pipeline left, each once."""
     from astroreel.parameters import read_parameters
+
+    if follow:
+        _follow_runs()
     from astroreel.tracking.project import publish_project
 
     summary = publish_project(Path.cwd(), read_parameters(Path.cwd()))
@@ -36,6 +46,17 @@ def registry_publish() -> None:
     for model in summary["models"]:
         novelty = "new" if model["new"] else "known"
         output.print(f"models:/{model['name']}/{model['version']} {model['digest'][:12]} {novelty}")
+
+
+def _follow_runs() -> NoReturn:
+    from threading import Event
+
+    from astroreel.governance.watch import watch
+    from astroreel.parameters import read_parameters
+    from astroreel.tracking.follow import Follower
+
+    follower = Follower(Path.cwd(), read_parameters(Path.cwd()))
+    watch(follower.publish, _FOLLOW_SECONDS, Event(), lambda line: output.print(line, markup=False))
 
 
 @app.command("status")
@@ -73,7 +94,7 @@ def registry_gate(
     parameters = read_parameters(Path.cwd())
     parts = _reconciler()
     gate = Gate(Path.cwd(), parameters, parts.policy, parts.registry, parts.deployment, parts.ledger)
-    verdict = gate.judge(version, _who())
+    verdict = gate.judge(version, who())
     if as_json:
         typer.echo(verdict.to_json(), nl=False)
     else:
@@ -87,7 +108,7 @@ def registry_promote(version: VersionName) -> None:
     """Make a version that passed the gate the champion of its model, and deploy it."""
     from astroreel.governance.promote import promote
 
-    output.print(promote(_reconciler(), version, _who()), markup=False)
+    output.print(promote(_reconciler(), version, who()), markup=False)
 
 
 @app.command("rollback")
@@ -97,7 +118,7 @@ def registry_rollback(
     """Go back to the version deployed before, once it is verified."""
     from astroreel.governance.promote import rollback
 
-    output.print(rollback(_reconciler(), model, _who()), markup=False)
+    output.print(rollback(_reconciler(), model, who()), markup=False)
 
 
 @app.command("reconcile")
@@ -211,13 +232,6 @@ def _announce(client: MlflowClient, webhook: str, key: str) -> list[str]:
     except UserError as error:
         return [f"no webhook: {error}; the registry is looked at on the timer alone"]
     return []
-
-
-def _who() -> str:
-    """Who gives the command, as far as that can be known."""
-    import getpass
-
-    return os.environ.get("MLFLOW_TRACKING_USERNAME") or getpass.getuser()
 
 
 def _print_versions(rows: list[VersionRow], pointers: list[Pointer]) -> None:

@@ -22,7 +22,7 @@ _ENDING = (signal.SIGINT, signal.SIGTERM)
 def server(
     port: Annotated[int, typer.Option(min=1024, max=65534, help="Of MLflow; webhooks take the next.")] = 5000,
 ) -> None:
-    """Serve the runs and versions in MLflow's UI, and deploy what is promoted there, until Ctrl-C."""
+    """Serve runs, those that go on too, and versions in MLflow's UI; deploy what is promoted there."""
     for kind in _ENDING:
         signal.signal(kind, _end_once)
     with suppress(KeyboardInterrupt):
@@ -46,13 +46,19 @@ def _serve(root: Path, port: int) -> None:
     environment = os.environ | keys(root) | {"MLFLOW_TRACKING_URI": f"http://{HOST}:{port}"}
     reconcile = [*(sys.executable, "-m", "astroreel.cli", "registry", "reconcile", "--watch")]
     reconcile += ["--listen", receiver, "--webhook", f"http://{receiver}"]
-    with local_server(root, database, port) as mlflow, running(reconcile, environment) as reconciler:
+    follow = [sys.executable, "-m", "astroreel.cli", "registry", "publish", "--follow"]
+    with (
+        local_server(root, database, port) as mlflow,
+        running(reconcile, environment) as reconciler,
+        running(follow, environment) as follower,
+    ):
         output.print(f"runs:   http://{HOST}:{port}/{_RUNS}", markup=False)
         output.print(f"models: http://{HOST}:{port}/#/models", markup=False)
         output.print("Give a gated version the alias champion there to deploy it. Ctrl-C stops the server.")
-        while mlflow.poll() is None and reconciler.poll() is None:
+        parts = {"MLflow": mlflow, "the reconciler": reconciler, "the follower of runs": follower}
+        while all(part.poll() is None for part in parts.values()):
             time.sleep(0.5)
-        ended = "MLflow" if reconciler.poll() is None else "the reconciler"
+        ended = next(name for name, part in parts.items() if part.poll() is not None)
     raise UserError(f"{ended} ended: see the lines above and {log_of(database)}")
 
 

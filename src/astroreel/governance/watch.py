@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from threading import Event
+from typing import NoReturn
 
 from astroreel.errors import UserError
 
@@ -16,7 +17,7 @@ def watch(
     every: float,
     wake: Event,
     say: Callable[[str], None],
-) -> None:
+) -> NoReturn:
     """Call ``attempt`` again and again, until it is interrupted, and say each line that it gives.
 
     Where it raises `UserError` that is said once, and it is tried again after ever longer waits.

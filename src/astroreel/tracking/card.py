@@ -37,15 +37,15 @@ class FineTuning:
     parent
         The bundle it was fine-tuned from.
     shots
-        Sequences of each class it was fine-tuned on.
+        Sequences of each class it was fine-tuned on; None: all that were labelled.
     draw, fold
-        Which of the procedure's models it is.
+        Which of the procedure's models it is; None with ``shots``.
     """
 
     parent: Path
-    shots: int
-    draw: int
-    fold: int
+    shots: int | None = None
+    draw: int | None = None
+    fold: int | None = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,8 @@ def _training(target: str, tuning: FineTuning | None) -> str:
     if tuning is None:
         return "trained on simulations"
     origin = "surrogate" if target == "surrogate" else "real"
+    if tuning.shots is None:
+        return f"trained on simulations and fine-tuned on all labelled {origin} sequences"
     return f"trained on simulations and fine-tuned on {tuning.shots} {origin} sequences a class"
 
 

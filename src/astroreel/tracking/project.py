@@ -15,6 +15,8 @@ from astroreel.errors import UserError
 from astroreel.files import read_json
 from astroreel.parameters import Parameters
 from astroreel.sequences.split import Split
+from astroreel.study import gap
+from astroreel.study.bench import Bench
 from astroreel.tracking.card import TEMPLATE, Figure, FineTuning
 from astroreel.tracking.publish import TrainedModel, publish_all
 from astroreel.tracking.registry import Labelled
@@ -48,10 +50,11 @@ def trained_models(root: Path, parameters: Parameters) -> list[TrainedModel]:
     pretrained = {"rcnn": root / "models" / "pretrained", "forest": root / "models" / "forest"}
     runs = {"rcnn": root / "runs" / "pretrain", "forest": root / "runs" / "forest"}
     metrics = read_json(root / "reports" / "metrics.json")
+    gaps = gap.run(Bench(root))
 
     def model(kind: str, bundle: Path, run: Path, tuning: FineTuning | None = None) -> TrainedModel:
         stage = "fine_tuned" if tuning else "zero_shot"
-        figures = dict(_figures(metrics, kind, stage))
+        figures = dict(_figures(metrics, kind, stage)) | dict(_gap(gaps, parameters, kind, stage))
         return TrainedModel(
             bundle=bundle,
             run=run,
@@ -79,6 +82,14 @@ def _figures(metrics: dict[str, Any], kind: str, stage: str) -> Iterator[tuple[s
     for domain, measure in _MEASURES.items():
         leaf = metrics.get(domain, {}).get(kind, {}).get(stage, {}).get(measure)
         if leaf is not None:
+            yield f"{domain}.{measure}", Figure(leaf["value"], leaf["low"], leaf["high"], leaf["n"])
+
+
+def _gap(gaps: dict[str, Any], parameters: Parameters, kind: str, stage: str) -> Iterator[tuple[str, Figure]]:
+    """How far the simulation is from the target, of this very version."""
+    domain = "surrogate" if parameters.source.target == "surrogate" else "real"
+    for measure in ("gap", "domain_auc"):
+        if leaf := gaps.get(stage, {}).get(kind, {}).get(measure):
             yield f"{domain}.{measure}", Figure(leaf["value"], leaf["low"], leaf["high"], leaf["n"])
 
 

@@ -13,12 +13,13 @@ from mlflow import MlflowClient
 from astroreel.errors import UserError
 from astroreel.models.bundle import load_bundle
 from astroreel.tracking.card import Figure, FineTuning, Subject, version_card
+from astroreel.tracking.follow import place
 from astroreel.tracking.registry import METRIC, Labelled, describe, find_version, publish_version
 from astroreel.tracking.runs import find_run, publish_run
 from astroreel.tracking.store import connect, experiment_id, mlflow_errors, publishing, shown
 from astroreel.training.reporter import find_spools, read_spool
 
-_LINEAGE = ("git.", "params.", "data.")
+_LINEAGE = ("git.", "params.", "data.", "schedule.")
 
 
 @dataclass(frozen=True)
@@ -79,11 +80,11 @@ def publish_all(
     UserError
         Where the store cannot be reached, a record or bundle is damaged or a model's run is missing.
     """
-    records = [read_spool(folder) for folder in find_spools(runs)]
+    records = {place(folder): read_spool(folder) for folder in find_spools(runs)}
     client = connect(tracking_uri)
     with publishing(client.tracking_uri), mlflow_errors(client.tracking_uri):
         home = experiment_id(client, experiment)
-        count = Counter(publish_run(client, home, record).new for record in records)
+        count = Counter(publish_run(client, home, record, at).new for at, record in records.items())
         published = [_publish_model(client, home, model, card) for model in models]
     return {
         "tracking_uri": shown(tracking_uri),

@@ -1,4 +1,4 @@
-"""Run records published as MLflow runs, each once."""
+"""Run records published as MLflow runs, each once, whole or as they grow."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run
+from mlflow.entities import Metric, Param, Run, RunTag
 
 from astroreel.files import file_digest
 from astroreel.provenance import UNKNOWN
-from astroreel.training.reporter import RunRecord
+from astroreel.training.reporter import RUNNING, RunRecord
 
 #: The tag that holds a record's key, and the one that holds the digest of its content; the second is
 #: written last, so that a run without it is one whose publication was cut short.
 KEY, DIGEST = "astroreel.key", "astroreel.digest"
+#: The tag of the folder that a record lies in, on whichever machine.
+PLACE = "astroreel.place"
 
 _METRICS_A_CALL, _PARAMS_A_CALL = 1000, 100
 _PARAM_LENGTH = 6000
@@ -31,18 +33,20 @@ class Published(NamedTuple):
     new: bool
 
 
-def publish_run(client: MlflowClient, experiment_id: str, record: RunRecord) -> Published:
-    """Publish a record and its nested records, once.
+def publish_run(client: MlflowClient, experiment_id: str, record: RunRecord, place: str = "") -> Published:
+    """Publish a record and its nested records, once, or what has come to them since they were published.
 
-    A run of the same key and content is left as it is. One whose content differs (the record has been
-    continued since, or publishing it was cut short) is deleted and made anew.
+    A run of the same key and content is left as it is; one that is RUNNING stays open. Where the record
+    takes the ``place`` of one that was not finished, that one's run is deleted.
     """
     known = find_run(client, experiment_id, record.key)
     if known is not None and known.data.tags.get(DIGEST) == record_digest(record):
         return Published(known.info.run_id, new=False)
-    if known is not None:
-        _delete(client, known)
-    return Published(_create(client, experiment_id, record, inherited={}), new=True)
+    if place:
+        for replaced in _unfinished(client, experiment_id, place, record.key):
+            _delete(client, replaced)
+    tags = {PLACE: place} if place else {}
+    return Published(_write(client, experiment_id, record, tags), new=True)
 
 
 def find_run(client: MlflowClient, experiment_id: str, key: str) -> Run | None:
@@ -67,17 +71,31 @@ def _content(record: RunRecord) -> Mapping[str, Any]:
     }
 
 
-def _create(
+def _write(
     client: MlflowClient,
     experiment_id: str,
     record: RunRecord,
-    inherited: Mapping[str, str],
+    own: Mapping[str, str],
+    inherited: Mapping[str, str] | None = None,
     parent: str | None = None,
 ) -> str:
-    """Make the run and its nested ones; each takes the tags of the run around it and adds its own."""
-    said = {**inherited, **record.tags}
-    tags = dict(_tags(record.key, said, parent))
-    run_id: str = client.create_run(experiment_id, record.start_ms, tags, record.name).info.run_id
+    """Make the run and its nested ones, or add to them; each takes the tags of the run around it.
+
+    The store leaves out figures that it has, so all are told each time.
+    """
+    known = find_run(client, experiment_id, record.key)
+    if known is not None and known.data.tags.get(DIGEST) == record_digest(record):
+        return str(known.info.run_id)
+    if known is not None and any(record.params.get(k) != v for k, v in known.data.params.items()):
+        _delete(client, known)  # a parameter cannot be told anew
+        known = None
+    said = {**(inherited or {}), **record.tags}
+    tags = {**dict(_tags(record.key, said, parent)), **own}
+    if known is None:
+        known = client.create_run(experiment_id, record.start_ms, tags, record.name)
+    run_id: str = known.info.run_id
+    new = {name: value for name, value in tags.items() if known.data.tags.get(name) != value}
+    client.log_batch(run_id, tags=[RunTag(name, value) for name, value in new.items()])
     params = [Param(name, value[:_PARAM_LENGTH]) for name, value in record.params.items()]
     for start in range(0, len(params), _PARAMS_A_CALL):
         client.log_batch(run_id, params=params[start : start + _PARAMS_A_CALL])
@@ -87,8 +105,9 @@ def _create(
     for path in record.artifacts:
         client.log_artifact(run_id, str(path))
     for child in record.children:
-        _create(client, experiment_id, child, said, run_id)
-    client.set_terminated(run_id, record.status, record.end_ms)
+        _write(client, experiment_id, child, {}, said, run_id)
+    if record.status != RUNNING:
+        client.set_terminated(run_id, record.status, record.end_ms)
     client.set_tag(run_id, DIGEST, record_digest(record))
     return run_id
 
@@ -104,6 +123,12 @@ def _tags(key: str, said: Mapping[str, str], parent: str | None) -> Iterator[tup
     commit = said.get("git.commit", UNKNOWN)
     if commit != UNKNOWN:
         yield "mlflow.source.git.commit", commit
+
+
+def _unfinished(client: MlflowClient, experiment_id: str, place: str, key: str) -> list[Run]:
+    """The runs that came from a place and were open when they were last told of, but for that of ``key``."""
+    came = f"tags.`{PLACE}` = '{place}' and tags.`{KEY}` != '{key}' and attributes.status = '{RUNNING}'"
+    return list(client.search_runs([experiment_id], came))
 
 
 def _delete(client: MlflowClient, run: Run) -> None:

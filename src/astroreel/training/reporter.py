@@ -171,7 +171,7 @@ class RunRecord:
     start_ms, end_ms
         Times in ms since 1970.
     status
-        FINISHED, FAILED or KILLED.
+        FINISHED, FAILED or KILLED; RUNNING where it was read as one that goes on.
     figures
         The metrics: one value for each name and step, in the order told.
     artifacts
@@ -192,10 +192,10 @@ class RunRecord:
     children: tuple[RunRecord, ...]
 
 
-def read_spool(folder: Path) -> RunRecord:
+def read_spool(folder: Path, unclosed: str = KILLED) -> RunRecord:
     """Read a run and its nested runs.
 
-    A run that was never closed reads as KILLED, ended at its last word; a last line cut short by a
+    A run that was never closed reads as ``unclosed``, ended at its last word; a last line cut short by a
     kill is left out. Of two values of one metric at one step the later counts (a run continued from a
     checkpoint tells some steps twice); a metric told without a step is at step 0.
 
@@ -213,10 +213,10 @@ def read_spool(folder: Path) -> RunRecord:
             tags=run["tags"],
             start_ms=run["start_ms"],
             end_ms=run["end_ms"] if closed else max(last_word, run["start_ms"]),
-            status=run["status"] if closed else KILLED,
+            status=run["status"] if closed else unclosed,
             figures=figures,
             artifacts=tuple(sorted(p for p in (folder / _ARTIFACTS).glob("*") if p.is_file())),
-            children=_read_children(folder / _CHILDREN),
+            children=_read_children(folder / _CHILDREN, unclosed),
         )
     except (KeyError, TypeError) as error:
         raise UserError(f"{folder / _RUN}: not a run record ({error!r}): delete the folder") from error
@@ -230,8 +230,8 @@ def find_spools(folder: Path) -> list[Path]:
     return [spool for path in below for spool in find_spools(path)]
 
 
-def _read_children(folder: Path) -> tuple[RunRecord, ...]:
-    children = [read_spool(path.parent) for path in folder.glob(f"[!.]*/{_RUN}")]
+def _read_children(folder: Path, unclosed: str) -> tuple[RunRecord, ...]:
+    children = [read_spool(path.parent, unclosed) for path in folder.glob(f"[!.]*/{_RUN}")]
     return tuple(sorted(children, key=lambda child: (child.start_ms, child.name)))
 
 
