@@ -11,9 +11,12 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from astroreel.files import write_json
+from astroreel.sequences.file import SUFFIXES
 
 _PLAIN = re.compile(r"[^A-Za-z0-9+-]+")
 _LONGEST = 80
@@ -47,8 +50,13 @@ class Folders:
         return self.root / "unlabelled"
 
     @property
+    def reserved(self) -> Path:
+        """Labelled sequences that are kept for the hold-out, which nothing may learn from."""
+        return self.root / "reserved"
+
+    @property
     def replaced(self) -> Path:
-        """Files whose object has another label now."""
+        """Files whose object has another label now, each beside what took its place."""
         return self.root / "replaced"
 
     @property
@@ -63,21 +71,30 @@ class Folders:
                 folders.sort()
                 yield from (Path(folder, name) for name in sorted(files) if not name.startswith("."))
 
-    def refuse(self, file: Path, rule: str, detail: str, digest: str, when: str) -> Path:
+    def refuse(self, file: Path, rule: str, detail: str, digest: str, when: datetime) -> Path:
         """Move a file into quarantine beside its reason; returns the folder."""
-        folder = free(self.quarantine / f"{digest[:16]}-{plain(file.name)}")
-        folder.mkdir(parents=True)
-        write_json(
-            folder / "reason.json",
-            {"file": file.name, "rule": rule, "detail": detail, "sha256": digest, "when": when},
-        )
+        folder = self.note(file.name, rule, detail, digest, when)
         os.replace(file, folder / "file")
         return folder
 
-    def replace(self, file: Path) -> None:
-        """Put a file away whose object gets another label."""
-        self.replaced.mkdir(parents=True, exist_ok=True)
-        os.replace(file, free(self.replaced / file.name))
+    def note(self, name: str, rule: str, detail: str, digest: str, when: datetime) -> Path:
+        """Note in quarantine why something of this name is not taken in; returns the folder of the note."""
+        folder = free(self.quarantine / f"{digest[:16]}-{plain(name)}")
+        folder.mkdir(parents=True)
+        reason = {"file": name, "rule": rule, "detail": detail, "sha256": digest}
+        write_json(folder / "reason.json", reason | {"when": when.isoformat(timespec="seconds")})
+        return folder
+
+    def replace(self, file: Path, trace: dict[str, Any]) -> None:
+        """Put a file away that another takes the place of, beside a ``trace`` of what and when."""
+        place = free(self.replaced / file.name)
+        write_json(place.with_name(f"{place.name}.json"), trace)
+        os.replace(file, place)
+
+    @staticmethod
+    def sequences(home: Path) -> list[Path]:
+        """The sequence files in a folder, which need not be there, in order of their names."""
+        return [file for file in sorted(home.glob("*")) if file.name.endswith(SUFFIXES)]
 
     @staticmethod
     def file_name(name: str) -> str:

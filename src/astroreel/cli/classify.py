@@ -29,7 +29,7 @@ def classify(
     from astroreel.sequences.file import find_sequence_files, read_sequences
 
     check_file(out)
-    bundle, digest = _bundle(model)
+    bundle, digest = bundle_of(model)
     classifier = load_classifier(bundle, digest=digest)
     files = find_sequence_files(paths)
     with bar("read") as progress:
@@ -68,7 +68,7 @@ def _tell_repeated(names: list[str], files: list[Path]) -> None:
             say(f"note: object {name} is in two files: {first[name]} and {file}")
 
 
-def _bundle(model: str) -> tuple[Path, str]:
+def bundle_of(model: str) -> tuple[Path, str]:
     """The folder of the bundle that is meant, and the digest that it must have ("": any)."""
     if not model.startswith("models:/"):
         folder = Path(model)
