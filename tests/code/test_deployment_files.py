@@ -21,6 +21,7 @@ from astroreel.tracking.server import ENCRYPTION_KEY, WEBHOOK_SECRET
 ROOT = Path(__file__).resolve().parents[2]
 REGISTRY = ROOT / "registry"
 UNITS = sorted((REGISTRY / "systemd").glob("*.service"))
+TIMERS = sorted((REGISTRY / "systemd").glob("*.timer"))
 CHECKOUT = "/srv/astroreel"
 
 
@@ -151,11 +152,11 @@ def test_basic_auth_lets_everybody_read_and_keeps_its_users_in_the_same_database
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not on this machine")
 def test_systemd_finds_no_fault_with_the_units(tmp_path: Path) -> None:
-    assert len(UNITS) == 3
-    for unit in UNITS:
+    assert (len(UNITS), len(TIMERS)) == (4, 1)
+    for unit in (*UNITS, *TIMERS):
         text = unit.read_text().replace(f"{CHECKOUT}/.venv", sys.prefix)
         (tmp_path / unit.name).write_text(text)
-    paths = [str(tmp_path / unit.name) for unit in UNITS]
+    paths = [str(tmp_path / unit.name) for unit in (*UNITS, *TIMERS)]
     done = subprocess.run(["systemd-analyze", "verify", *paths], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 

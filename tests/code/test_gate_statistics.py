@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import ndtri
+from scipy.stats import norm
 
 from astroreel.evaluation.calibration import calibration_error
 from astroreel.governance.statistics import (
@@ -18,6 +19,7 @@ from astroreel.governance.statistics import (
     Bounds,
     balanced_mean,
     jackknife,
+    level_left,
     level_of_look,
     power,
 )
@@ -101,6 +103,33 @@ def test_power_grows_with_the_gain_and_falls_with_the_looks() -> None:
 def test_the_levels_of_all_looks_add_up_to_the_level(level: float, looks: int) -> None:
     spent = sum(level_of_look(level, look) for look in range(1, looks + 1))
     assert spent == pytest.approx(level * looks / (looks + 1))
+
+
+@given(st.floats(0.001, 0.4), st.lists(st.booleans(), max_size=60))
+def test_no_level_is_spent_twice_whichever_looks_pass(level: float, passed: list[bool]) -> None:
+    levels = [level_left(level, passed[:look]) for look in range(len(passed) + 1)]
+    spent = sum(own for own, handed_on in zip(levels, [*passed, False], strict=True) if not handed_on)
+    assert spent == pytest.approx(level * len(levels) / (len(levels) + 1))
+
+
+@pytest.mark.parametrize("shared", [0.0, 0.5, 1.0])
+def test_a_version_that_breaks_a_rule_is_ever_passed_no_oftener_than_the_level_says(shared: float) -> None:
+    rng = np.random.default_rng(5)
+    breaks = np.arange(12) % 3 == 1
+    erred = 0
+    for _ in range(REPEATS):
+        noise = np.sqrt(shared) * rng.normal() + np.sqrt(1 - shared) * rng.normal(size=12)
+        chances = norm.sf(noise + np.where(breaks, 0.0, 3.0))
+        passed: list[bool] = []
+        for chance in chances:
+            passed.append(bool(chance <= level_left(LEVEL, passed)))
+        erred += bool((np.array(passed) & breaks).any())
+    assert erred / REPEATS <= LEVEL + CHANCE
+
+
+def test_looks_that_pass_leave_the_later_ones_their_level() -> None:
+    assert level_left(LEVEL, [True] * 11) == pytest.approx(LEVEL * 12 / 13)
+    assert level_left(LEVEL, [False] * 11) == pytest.approx(LEVEL / 156)
 
 
 def test_hits_are_bounded_as_often_as_the_level_says() -> None:

@@ -13,13 +13,13 @@ from astroreel.classes import class_indices
 from astroreel.errors import UserError
 from astroreel.governance.acceptance import Refused, answers_of, fetch_whole
 from astroreel.governance.deployment import Deployment
-from astroreel.governance.history import LOOK, VERDICT, look_at
+from astroreel.governance.history import LOOK, VERDICT, look_at, looks_before, verdict_on
 from astroreel.governance.holdout import HoldOut, read_holdout
 from astroreel.governance.ledger import Ledger
 from astroreel.governance.policy import FILE, Policy
 from astroreel.governance.rivals import Rivals, answers, forgetting_rival, parent_of
 from astroreel.governance.rules import FORGETTING, Rival, Rule, Rules, class_changes, unmeasured
-from astroreel.governance.statistics import level_of_look
+from astroreel.governance.statistics import level_left
 from astroreel.governance.verdict import Verdict, Word, conclude
 from astroreel.models.bundle import load_bundle
 from astroreel.parameters import Parameters
@@ -39,6 +39,14 @@ class _Subject:
     fetched: Fetched
     parent: Version | None
     reference: np.ndarray
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict, and what the ledger is to know of it."""
+
+    verdict: Verdict
+    facts: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -63,7 +71,11 @@ class Gate:
     ledger: Ledger
 
     def judge(self, uri: str, who: str = "") -> Verdict:
-        """Measure a version, write the verdict down and attach it to the version.
+        """Measure a version, write the verdict down and attach it to the version; raises as `measure`."""
+        return self.record(self.measure(uri), who)
+
+    def measure(self, uri: str) -> Judgement:
+        """What the gate concludes of a version, without saying so to anybody; the look is spent.
 
         Raises
         ------
@@ -80,9 +92,19 @@ class Gate:
                 verdict, facts = self._measured(version, Path(scratch))
             except Refused as refusal:
                 verdict, facts = self._verdict(version, "error", str(refusal)), {}
-            facts |= {"bundle": version.digest, "version": version.number, "verdict": verdict.word}
-            facts |= {"reason": verdict.reason, "report": verdict.digest, "policy": self.policy.digest}
-            self.ledger.append(VERDICT, version.model, facts | {"mode": self.policy.mode}, who)
+        facts |= {"bundle": version.digest, "version": version.number, "verdict": verdict.word}
+        facts |= {"reason": verdict.reason, "report": verdict.digest, "policy": self.policy.digest}
+        return Judgement(verdict, facts | {"mode": self.policy.mode})
+
+    def record(self, judgement: Judgement, who: str = "") -> Verdict:
+        """Write a judgement down and attach it to its version; doing it twice is doing it once."""
+        verdict, facts = judgement.verdict, judgement.facts
+        version = self.registry.named(f"{verdict.model}/{verdict.version}")
+        with self.ledger.locked():
+            known = verdict_on(self.ledger.entries(), version.model, version.digest)
+            if known is None or known.facts["report"] != verdict.digest:
+                self.ledger.append(VERDICT, version.model, facts, who)
+        with tempfile.TemporaryDirectory() as scratch:
             for file in verdict.write(Path(scratch)):
                 self.registry.attach(version, file, f"gate/{version.model}-{version.number}")
         self._mark(version, verdict)
@@ -109,7 +131,8 @@ class Gate:
         holdout = self._holdout(version)
         subject = self._subject(version, holdout, scratch)
         look = self._look(version, holdout)
-        level = level_of_look(self.policy.level, look)
+        before = looks_before(self.ledger.entries(), version.model, version.digest, holdout.digest)
+        level = level_left(self.policy.level, before)
         rivals = Rivals(self.registry, self.deployment, self.ledger.entries(), holdout)
         mine = answers(subject.fetched.bundle, holdout.sequences, _TIMINGS)
         champion, forest = rivals.champion(version), rivals.forest(version)
@@ -117,8 +140,9 @@ class Gate:
 
         rules = Rules(self.policy, holdout.labels, holdout.fields, level)
         found = [*rules.sizes(), *rules.floors(mine), rules.lead(mine, forest), rules.loss(mine, champion)]
-        found += [rules.calibration(mine), rules.latency(mine), forgetting]
+        found += [*rules.falls(mine, champion), rules.calibration(mine), rules.latency(mine), forgetting]
         word, reason = conclude(found)
+        changes = class_changes(holdout.labels, mine, champion.answers) if champion.answers else {}
         compared = {"champion": champion, "forest": forest, "parent": parent}
         verdict = self._verdict(
             version,
@@ -128,7 +152,7 @@ class Gate:
             look=look,
             level=level,
             compared={name: rival.digest for name, rival in compared.items() if rival.digest},
-            class_changes=class_changes(holdout.labels, mine, champion.answers) if champion.answers else {},
+            class_changes=changes,
             rules=tuple(found),
         )
         return verdict, {

@@ -35,13 +35,24 @@ def verdict_on(entries: Iterable[Entry], model: str, bundle: str) -> Entry | Non
 
 def look_at(entries: Iterable[Entry], model: str, bundle: str, holdout: str) -> int:
     """Which look at a hold-out measuring a bundle is, from 1; measuring it again is the same look."""
-    looks = (
-        e.facts["bundle"]
-        for e in entries
-        if e.event == LOOK and e.model == model and e.facts["holdout"] == holdout
-    )
-    seen = list(dict.fromkeys(looks))
+    seen = _looked_at(entries, model, holdout)
     return 1 + (seen.index(bundle) if bundle in seen else len(seen))
+
+
+def looks_before(entries: Sequence[Entry], model: str, bundle: str, holdout: str) -> list[bool]:
+    """Which of the looks at a hold-out before that of a bundle ended in a pass, whatever was said later."""
+    before = _looked_at(entries, model, holdout)[: look_at(entries, model, bundle, holdout) - 1]
+    verdicts: dict[str, set[str]] = {one: set() for one in before}
+    for entry in entries:
+        if (entry.event, entry.model, entry.facts.get("holdout")) == (VERDICT, model, holdout):
+            verdicts.setdefault(entry.facts["bundle"], set()).add(entry.facts["verdict"])
+    return [verdicts[one] == {"passed"} for one in before]
+
+
+def _looked_at(entries: Iterable[Entry], model: str, holdout: str) -> list[str]:
+    """The bundles that a hold-out was looked at with, in the order of their first looks."""
+    looks = (e for e in entries if e.event == LOOK and e.model == model and e.facts["holdout"] == holdout)
+    return list(dict.fromkeys(entry.facts["bundle"] for entry in looks))
 
 
 def was_deployed(entries: Iterable[Entry], model: str, bundle: str) -> bool:

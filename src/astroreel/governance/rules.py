@@ -170,6 +170,23 @@ class Rules:
         outcome: Outcome = "passed" if value <= threshold else "failed"
         return Rule("milliseconds an object", outcome, threshold, value, at_least=False, n=len(self.labels))
 
+    def falls(self, version: Answers, champion: Rival) -> Iterator[Rule]:
+        """The classes whose recall is shown to lie further below the champion's than the mean may: failed.
+
+        A class alone has too few objects to show that it has not fallen, so there is nothing to pass.
+        """
+        if champion.answers is None:
+            return
+        differences = version.hits(self.labels).astype(float) - champion.answers.hits(self.labels)
+        threshold = -self.policy.loss_to_champion
+        for label in np.unique(self.labels):
+            of_class = self.labels == label
+            part = self.arrangement.select(of_class)
+            bounds = balanced_mean(differences[None, of_class], part, DIFFERENCES, self.level)[0]
+            if bounds.high < threshold:
+                name = f"recall of {CLASSES[int(label)]} minus the champion's"
+                yield self._at_least(name, bounds, threshold, int(of_class.sum()), note=champion.note)
+
     def _compared(self, name: str, version: Answers, rival: Rival, threshold: float) -> Rule:
         if rival.answers is None:
             return unmeasured(name, threshold, rival)

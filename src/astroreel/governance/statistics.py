@@ -10,7 +10,7 @@ after many looks at one hold-out.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,8 +77,22 @@ class Arrangement:
 
 
 def level_of_look(level: float, look: int) -> float:
-    """The level of the ``look``-th look (from 1) at a hold-out; over all looks they add up to ``level``."""
+    """What the ``look``-th look (from 1) at a hold-out is given; over all looks this adds up to ``level``."""
     return level / (look * (look + 1))
+
+
+def level_left(level: float, passed: Sequence[bool]) -> float:
+    """The level of a look, given which of the looks before it ended in a pass.
+
+    A look that ended in a pass hands its level on to the next, since only a pass that was none can err: the
+    chance that a version which breaks a rule is ever passed stays below ``level``, however the looks depend
+    on each other. Source: online fallback, Tian and Ramdas 2021, Stat. Methods Med. Res. 30, 976.
+    """
+    left = 0.0
+    for look, was_passed in enumerate([*passed, False], start=1):
+        own = left + level_of_look(level, look)
+        left = own if was_passed else 0.0
+    return own
 
 
 def balanced_mean(values: NDArray[Any], arrangement: Arrangement, span: Span, level: float) -> list[Bounds]:

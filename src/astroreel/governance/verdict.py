@@ -68,6 +68,12 @@ class Verdict:
         """The report; equal verdicts are equal bytes."""
         return json.dumps(_rounded(asdict(self)), indent=2, sort_keys=True, allow_nan=False) + "\n"
 
+    @classmethod
+    def of_json(cls, text: str) -> Verdict:
+        """What `to_json` gave; its digest is the same."""
+        content = json.loads(text)
+        return cls(**content | {"rules": tuple(Rule(**rule) for rule in content["rules"])})
+
     @property
     def digest(self) -> str:
         """Hexadecimal sha256 of `to_json`."""
