@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 SCALE ?=
 TARGET ?=
 SOURCE ?=
+BUDGET ?=
+SECTION ?=
 
 export PYTHONPATH := $(CURDIR)/src
 export PATH := $(abspath $(BIN)):$(PATH)
@@ -14,7 +16,7 @@ export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help install repro test check server figure clean lock
+.PHONY: help install repro test check study server figure clean lock
 
 help: ## What there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -42,6 +44,9 @@ check: install ## Style and types
 	@ruff check .
 	@ruff format --check .
 	@mypy
+
+study: install ## Measure the long tables: BUDGET=quick|full, SECTION=one of them; says its cost first
+	@astroreel study $(if $(SECTION),--section $(SECTION)) $(if $(BUDGET),--budget $(BUDGET))
 
 server: install ## Serve runs and models on http://127.0.0.1:5000, and deploy what is promoted there
 	@astroreel server

@@ -16,15 +16,19 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 
+from astroreel.arrivals.config import InboxConfig
 from astroreel.errors import UserError
 from astroreel.evaluation.protocol import EvaluationConfig
 from astroreel.files import write_text
 from astroreel.models.forest import ForestConfig
+from astroreel.schedule.config import ScheduleConfig
+from astroreel.schedule.season_config import SeasonConfig
 from astroreel.sequences.prepare import Preparation
 from astroreel.sequences.simulate import SimulationConfig
 from astroreel.sequences.split import SplitConfig
 from astroreel.sequences.surrogate import SurrogateConfig
 from astroreel.source import Source, find_source, is_hits_folder, read_survey, target_choices
+from astroreel.study.config import StudyConfig
 from astroreel.survey.survey import Survey
 from astroreel.training.config import FinetuneConfig, PretrainConfig, SearchConfig
 
@@ -37,6 +41,19 @@ Scale = Literal["smoke", "default", "thesis"]
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Ingest(SurrogateConfig):
+    """Section ``ingest``: the target.
+
+    Attributes
+    ----------
+    resample
+        Whether all stamps of HiTS are resampled as those of its supernovae were by their authors; read only
+        where source.target is hits, all else only where it is surrogate.
+    """
+
+    resample: bool = True
 
 
 class Registry(_Section):
@@ -64,7 +81,7 @@ class Parameters(_Section):
     scale: Scale
     source: Source
     preparation: Preparation
-    ingest: SurrogateConfig
+    ingest: Ingest
     simulate: SimulationConfig
     split: SplitConfig
     forest: ForestConfig
@@ -72,7 +89,11 @@ class Parameters(_Section):
     pretrain: PretrainConfig
     finetune: FinetuneConfig
     evaluate: EvaluationConfig
+    study: StudyConfig = StudyConfig()
     registry: Registry
+    inbox: InboxConfig = InboxConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    rehearse: SeasonConfig = SeasonConfig()
 
     @model_validator(mode="after")
     def _registers_what_is_trained(self) -> Self:

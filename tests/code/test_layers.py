@@ -18,18 +18,20 @@ ORDER = (
     "models",
     "training",
     "evaluation",
+    "study",
     "tracking",
     "governance",
     "serving",
     "arrivals",
+    "schedule",
     "cli",
 )
 #: The folders or files in which a library may be imported.
 ADAPTERS = {
     "mlflow": ("tracking/",),
-    "ray": ("training/search_ray.py", "parallel.py"),
-    "dvc": ("arrivals/",),
-    "starlette": ("serving/", "governance/receiver.py"),
+    "ray": ("training/search_ray.py", "training/train_ray.py", "parallel.py"),
+    "dvc": ("arrivals/", "schedule/"),
+    "starlette": ("serving/", "governance/receiver.py", "arrivals/desk.py"),
 }
 
 

@@ -22,6 +22,7 @@ BASELINES = {
     "brightness and scatter": "two_numbers",
     "brightness alone": "magnitude",
     "times of the images alone": "cadence",
+    "texture of the stamps' rim alone": "border",
     "number of epochs alone": "epoch_count",
 }
 

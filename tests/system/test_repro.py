@@ -58,7 +58,7 @@ def test_the_metrics_hold_every_model_before_and_after_with_intervals(checkout: 
                 estimate = metrics[domain][model][stage][leaf]
                 assert 0 <= estimate["low"] <= estimate["value"] <= estimate["high"] <= 1
                 assert estimate["n"] > 0
-    for baseline in ("few_real_forest", "two_numbers", "magnitude", "cadence", "epoch_count"):
+    for baseline in ("few_real_forest", "two_numbers", "magnitude", "cadence", "epoch_count", "border"):
         assert "mean_recall_22" in metrics["surrogate"][baseline]["fine_tuned"]
 
 

@@ -12,7 +12,19 @@ from typing import Annotated, NoReturn
 import typer
 
 from astroreel import __version__
-from astroreel.cli import classify, configure, convert, doctor, inbox, registry, serve, server, simulate
+from astroreel.cli import (
+    classify,
+    configure,
+    convert,
+    doctor,
+    inbox,
+    registry,
+    schedule,
+    serve,
+    server,
+    simulate,
+    study,
+)
 from astroreel.cli.console import USER_ERROR, output, say
 from astroreel.errors import UserError
 
@@ -23,9 +35,11 @@ app.command()(classify.classify)
 app.command()(serve.serve)
 app.command()(server.server)
 app.command()(doctor.doctor)
+app.command()(study.study)
 app.add_typer(convert.app, name="convert")
 app.add_typer(inbox.app, name="inbox")
 app.add_typer(registry.app, name="registry")
+app.add_typer(schedule.app, name="schedule")
 
 
 def main() -> NoReturn:
