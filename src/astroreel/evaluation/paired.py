@@ -8,22 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binom
 
-from astroreel.evaluation.bootstrap import Measurement, Resampling, difference, measure
+from astroreel.evaluation.bootstrap import Resampling, difference, measure
 from astroreel.evaluation.estimate import Estimate
+from astroreel.evaluation.measures import measure_scores, measure_since_detection
 from astroreel.evaluation.metrics import (
     ACCURACY,
     EPOCHS_SINCE,
     MEAN_RECALL,
-    N_SAMPLES,
     SINCE_DETECTION,
     ClassMeans,
-    brier_scores,
-    log_losses,
 )
 from astroreel.evaluation.predictions import Objects, Trials
-
-#: Fewest supernovae that a difference of recalls is given of.
-_FEWEST = 10
 
 Floats = NDArray[np.float64]
 Hits = NDArray[np.bool_]
@@ -38,7 +33,7 @@ def paired(first: Trials, second: Trials, objects: Objects, resampling: Resampli
     labels = objects.labels
     hits = [trials.predicted[:, :, -1] == labels for trials in (first, second)]
     one, other = (measure(right[:, :, None], labels, resampling) for right in hits)
-    scores, others = (_scores(trials, labels, resampling) for trials in (first, second))
+    scores, others = (measure_scores(trials, objects, resampling) for trials in (first, second))
     log_loss, brier = difference(scores, others, ClassMeans.balanced)
     return {
         ACCURACY: difference(one, other, ClassMeans.overall)[0].to_json(),
@@ -85,24 +80,14 @@ def mcnemar_p(won: NDArray[np.int64], lost: NDArray[np.int64]) -> Floats:
     return np.minimum(2 * binom.cdf(np.minimum(won, lost), won + lost, 0.5), 1.0)
 
 
-def _scores(trials: Trials, labels: NDArray[np.int64], resampling: Resampling) -> Measurement:
-    values = [log_losses(labels, trials.final), brier_scores(labels, trials.final)]
-    return measure(np.stack(values, axis=-1), labels, resampling)
-
-
 def _since_detection(
     first: Trials, second: Trials, objects: Objects, resampling: Resampling
 ) -> dict[str, Any]:
     """Recalls of supernovae some epochs after their first detection, while they are still seen."""
     leaves = {}
     for epoch in EPOCHS_SINCE:
-        sample = objects.detections + epoch
-        seen = (objects.detections >= 0) & (sample < np.minimum(objects.lengths, N_SAMPLES))
-        members = np.flatnonzero(seen)
-        if len(members) < _FEWEST:
+        one, other = (measure_since_detection(each, objects, epoch, resampling) for each in (first, second))
+        if one is None or other is None:
             break
-        labels = objects.labels[members]
-        hits = (trials.predicted[:, members, sample[members]] == labels for trials in (first, second))
-        one, other = (measure(right[:, :, None], labels, resampling, members) for right in hits)
         leaves[str(epoch)] = difference(one, other, ClassMeans.overall)[0].to_json()
     return leaves

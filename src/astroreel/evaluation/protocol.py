@@ -21,6 +21,7 @@ from astroreel.classes import CLASSES
 from astroreel.evaluation.bootstrap import Measurement, Resampling, Statistic, difference, measure
 from astroreel.evaluation.calibration import calibration
 from astroreel.evaluation.estimate import Estimate, wilson, wilson_mean
+from astroreel.evaluation.measures import measure_scores, measure_since_detection
 from astroreel.evaluation.metrics import (
     ACCURACY,
     CALIBRATION_ERROR,
@@ -32,9 +33,7 @@ from astroreel.evaluation.metrics import (
     RECALL,
     SINCE_DETECTION,
     ClassMeans,
-    brier_scores,
     confusion,
-    log_losses,
     recall_of,
 )
 from astroreel.evaluation.names import MAIN_MODELS, is_baseline
@@ -48,9 +47,6 @@ from astroreel.evaluation.predictions import (
     objects_of,
 )
 from astroreel.evaluation.results import Confusion, Curve, Evaluation, Reliability
-
-#: Fewest supernovae that a recall is given of.
-_FEWEST = 10
 
 _STATISTICS: dict[str, Statistic] = {ACCURACY: ClassMeans.overall, MEAN_RECALL: ClassMeans.balanced}
 
@@ -109,7 +105,9 @@ class _DomainEvaluation:
         units = self.objects.fields if domain in TARGET_DOMAINS else self.objects.names
         resampling = Resampling(units, parameters.resamples, np.random.default_rng(parameters.seed))
         self.hits = {key: self._measure_hits(trials, resampling) for key, trials in self.trials.items()}
-        self.scores = {key: self._measure_scores(trials, resampling) for key, trials in self.trials.items()}
+        self.scores = {
+            key: measure_scores(trials, self.objects, resampling) for key, trials in self.trials.items()
+        }
         self.calibrations = {
             key: calibration(self.objects.labels, trials.final, resampling)
             for key, trials in self.trials.items()
@@ -122,23 +120,14 @@ class _DomainEvaluation:
         labels = self.objects.labels
         return measure(trials.predicted == labels[:, None], labels, resampling)
 
-    def _measure_scores(self, trials: Trials, resampling: Resampling) -> Measurement:
-        labels = self.objects.labels
-        scores = [log_losses(labels, trials.final), brier_scores(labels, trials.final)]
-        return measure(np.stack(scores, axis=-1), labels, resampling)
-
     def _measure_since_detection(self, trials: Trials, resampling: Resampling) -> list[Measurement]:
-        """Hits on the supernovae 0, 1, 2, ... epochs after their detection, while they are still seen."""
-        objects, measured = self.objects, []
+        """Hits on the supernovae 0, 1, 2, ... epochs after their detection, as long as enough are seen."""
+        measured = []
         for epoch in range(N_SAMPLES):
-            sample = objects.detections + epoch
-            seen = (objects.detections >= 0) & (sample < np.minimum(objects.lengths, N_SAMPLES))
-            members = np.flatnonzero(seen)
-            if len(members) < _FEWEST:
+            one = measure_since_detection(trials, self.objects, epoch, resampling)
+            if one is None:
                 break
-            labels = objects.labels[members]
-            hits = trials.predicted[:, members, sample[members]] == labels
-            measured.append(measure(hits[:, :, None], labels, resampling, members))
+            measured.append(one)
         return measured
 
     def metrics(self) -> dict[str, Any]:

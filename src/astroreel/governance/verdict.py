@@ -9,8 +9,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from astroreel.files import write_text
 from astroreel.governance.rules import Rule
 
@@ -81,12 +79,11 @@ class Verdict:
 
     def write(self, folder: Path) -> list[Path]:
         """Write report and page into a folder."""
-        templates = Environment(
-            loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
-        )
-        page = templates.get_template(PAGE).render(verdict=self)
+        # Pages load matplotlib, which reading a verdict does not need.
+        from astroreel.evaluation.page import render_page
+
         write_text(folder / JSON, self.to_json())
-        write_text(folder / PAGE, page)
+        render_page(folder / PAGE, PAGE, Path(__file__).parent, verdict=self)
         return [folder / JSON, folder / PAGE]
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-from astroreel.files import write_text
+from astroreel.evaluation.page import render_page
 from astroreel.schedule.journal import Pass
 from astroreel.schedule.task import Task
 from astroreel.schedule.work import Result
@@ -17,9 +15,5 @@ PAGE = "pass.html"
 def write_page(folder: Path, record: Pass, task: Task, result: Result) -> Path:
     """Write the page, and the verdict that it links to, into the folder of a pass."""
     result.verdict.write(folder)
-    templates = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
-    )
-    page = templates.get_template(PAGE)
-    write_text(folder / PAGE, page.render(record=record, task=task, result=result))
+    render_page(folder / PAGE, PAGE, Path(__file__).parent, record=record, task=task, result=result)
     return folder / PAGE
