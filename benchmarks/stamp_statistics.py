@@ -9,13 +9,11 @@ from astroreel.images.gaussians import FWHM_OF_SIGMA
 from astroreel.photometry.centroid import centroids
 from astroreel.sequences.prepare import background_noise
 from astroreel.sequences.record import STAMP_SIZE, SequenceSet
+from astroreel.sequences.rim import RIM
 from astroreel.survey.survey import Survey
 
 Floats = NDArray[np.float64]
 
-#: Width of the border [pixel], as that of `photometry.optimal`.
-BORDER = 3
-IN_BORDER = np.pad(np.zeros((STAMP_SIZE - 2 * BORDER,) * 2, bool), BORDER, constant_values=True)
 GRID = np.arange(STAMP_SIZE) - STAMP_SIZE // 2
 
 #: Apertures [pixel] whose share of the light is looked at, and that which stands for all of it.
@@ -31,7 +29,7 @@ def statistics(sequences: SequenceSet, survey: Survey) -> dict[str, Floats]:
     """
     noise = background_noise(sequences)
     sky = sequences.epochs["sky"]
-    border = np.asarray(sequences.stamps)[:, IN_BORDER].astype(float)
+    border = np.asarray(sequences.stamps)[:, RIM].astype(float)
     level = np.median(border, axis=1)
     stamps = sequences.stamps - level[:, None, None].astype(np.float32)
     sigma = expected_sigma(sequences, survey)
@@ -66,7 +64,7 @@ def correlations(border: Floats) -> tuple[Floats, Floats]:
     """
     residual = border @ _SMOOTH_RESIDUAL
     full = np.full((len(border), STAMP_SIZE, STAMP_SIZE), np.nan)
-    full[:, IN_BORDER] = residual
+    full[:, RIM] = residual
     along_x = [np.nanmean(full[:, :, lag:] * full[:, :, :-lag], axis=(1, 2)) for lag in (1, 2, 3)]
     along_y = [np.nanmean(full[:, lag:] * full[:, :-lag], axis=(1, 2)) for lag in (1, 2, 3)]
     return np.mean(residual**2, axis=1), np.stack([*along_x, *along_y], axis=1)
@@ -127,9 +125,7 @@ def _moments(stamps: NDArray[np.float32], x: Floats, y: Floats, sigma: Floats) -
     }
 
 
-_Y_OF_BORDER, _X_OF_BORDER = (
-    grid[IN_BORDER].astype(float) for grid in np.meshgrid(GRID, GRID, indexing="ij")
-)
+_Y_OF_BORDER, _X_OF_BORDER = (grid[RIM].astype(float) for grid in np.meshgrid(GRID, GRID, indexing="ij"))
 _SURFACE = np.stack(
     [_X_OF_BORDER**i * _Y_OF_BORDER**j for i in range(5) for j in range(5 - i)], axis=1
 ) / float(STAMP_SIZE // 2)

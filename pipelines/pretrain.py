@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 from learning import read_learning_curves
-from stage import CHECKPOINTS, DATA, MODELS, RUNS, Stage, stage
+from stage import CHECKPOINTS, DATA, MODELS, ROOT, RUNS, Stage, stage
 
 from astroreel.classes import class_indices
 from astroreel.evaluation.illustrations import learning_curves
@@ -20,31 +20,18 @@ from astroreel.files import read_json, write_json
 from astroreel.models.networks import build
 from astroreel.models.rcnn import RcnnClassifier
 from astroreel.parameters import Parameters
-from astroreel.sequences.prepare import LazyPrepared, Prepared, prepare
-from astroreel.sequences.recipe import Recipe
+from astroreel.sequences.prepare import Prepared, prepare
 from astroreel.sequences.store import load_store
-from astroreel.survey.conditions import ConditionsTable
-from astroreel.survey.survey import load_survey
 from astroreel.training.calibrate import fit_temperature
 from astroreel.training.data_parallel import train_together
 from astroreel.training.loop import TrainingSet
-from astroreel.training.stream import Stream
+from astroreel.training.simulated import stream, training_set
 
 
 def sets(parameters: Parameters) -> tuple[TrainingSet, Prepared]:
     """The training and the validation set."""
-    preparation = parameters.preparation
-    valid_set = prepare(load_store(DATA / "simulated" / "valid"), preparation)
-    if parameters.pretrain.source == "stream":
-        return stream(parameters), valid_set
-    return LazyPrepared(load_store(DATA / "simulated" / "train"), preparation), valid_set
-
-
-def stream(parameters: Parameters) -> Stream:
-    config, simulation = parameters.pretrain, parameters.simulate
-    conditions = ConditionsTable.read(DATA / "conditions.ecsv")
-    recipe = Recipe(load_survey(simulation.survey), conditions, "train", simulation)
-    return Stream(recipe, parameters.preparation, config.reuse, config.reservoir)
+    valid_set = prepare(load_store(DATA / "simulated" / "valid"), parameters.preparation)
+    return training_set(ROOT, parameters), valid_set
 
 
 def record_stream(run: Stage) -> None:
@@ -52,7 +39,9 @@ def record_stream(run: Stage) -> None:
     config = run.parameters.pretrain
     with TemporaryDirectory() as folder:
         path = Path(folder) / "stream.json"
-        write_json(path, stream(run.parameters).manifest(config.batch_size, config.seed, config.iterations))
+        write_json(
+            path, stream(ROOT, run.parameters).manifest(config.batch_size, config.seed, config.iterations)
+        )
         run.reporter.artifact(path)
 
 

@@ -10,9 +10,10 @@ from scipy.stats import norm
 
 from astroreel.photometry.curves import LightCurves
 from astroreel.photometry.detection import first_detection
-from astroreel.photometry.optimal import BORDER, PSF_WIDTH, measure, photometry
+from astroreel.photometry.optimal import PSF_WIDTH, measure, photometry
 from astroreel.sequences.prepare import Preparation
 from astroreel.sequences.record import EPOCH_DTYPE, OBJECT_DTYPE, SequenceSet
+from astroreel.sequences.rim import WIDTH
 
 GAIN, RDNOISE, SKY, SEEING, PIXSCALE = 4.0, 6.0, 120.0, 1.3, 0.27
 SIGMA = PSF_WIDTH * SEEING / PIXSCALE / 2.354820045
@@ -45,7 +46,7 @@ def one_object(stamps: np.ndarray, **epoch_values: object) -> SequenceSet:
 def literal_flux(stamp: np.ndarray) -> tuple[float, float]:
     """Equations 2.8 to 2.10, pixel by pixel, with the background from the border."""
     pixels = [(i, j) for i in range(21) for j in range(21) if np.isfinite(stamp[i, j])]
-    inside = range(BORDER, 21 - BORDER)
+    inside = range(WIDTH, 21 - WIDTH)
     border = [stamp[i, j] for i, j in pixels if not (i in inside and j in inside)]
     level = float(np.median(border))
     noise = SKY / GAIN + (RDNOISE / GAIN) ** 2

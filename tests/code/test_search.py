@@ -30,12 +30,12 @@ from tests.code.blobs import blobs
 
 TRAINING = TrainingConfig(iterations=2, batch_size=8, learning_rate=2e-3, validate_every=1, device="cpu")
 SIZES = (
-    ("compact", "inputs", "conditions"),
-    ("photometric", "inputs", "conditions"),
+    ("compact", "inputs", "conditions+light_curve+features"),
+    ("photometric", "inputs", "conditions+light_curve+features"),
     ("compact", "filters", 16),
     ("compact", "units", 96),
-    ("photometric", "masks", 24),
-    ("photometric", "units", 128),
+    ("photometric", "masks", 32),
+    ("photometric", "units", 192),
 )
 CONFIG = SearchConfig(trials=3, networks=("compact", "photometric"), training=TRAINING)
 

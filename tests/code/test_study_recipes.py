@@ -46,7 +46,9 @@ def test_a_slow_trunk_goes_less_far_and_the_last_layer_as_far() -> None:
     assert slow["head.weight"] > 0.5 * whole["head.weight"]
 
 
-@pytest.mark.parametrize("switch", [{"flips": False}, {"mixup": 0.4}, {"condition_noise": 0.2}])
+@pytest.mark.parametrize(
+    "switch", [{"flips": False}, {"mixup": 0.4}, {"condition_noise": 0.2}, {"sky_noise": 1.0}]
+)
 def test_augmentation_is_what_the_parameters_say(switch: dict[str, object], monkeypatch) -> None:
     seen: list[TrainingConfig] = []
     step = Stepper.step
@@ -54,5 +56,5 @@ def test_augmentation_is_what_the_parameters_say(switch: dict[str, object], monk
     tuned(build({"name": "compact"}), **switch)
     assert {key: getattr(seen[0], key) for key in switch} == switch
     usual = TrainingConfig()
-    others = {"flips", "mixup", "condition_noise"} - set(switch)
+    others = {"flips", "mixup", "condition_noise", "sky_noise"} - set(switch)
     assert {key: getattr(seen[0], key) for key in others} == {key: getattr(usual, key) for key in others}

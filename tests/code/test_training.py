@@ -17,8 +17,8 @@ from astroreel.errors import UserError
 from astroreel.models.inference import trim
 from astroreel.models.interface import SequenceNetwork
 from astroreel.models.networks import build
-from astroreel.sequences.prepare import Prepared, iterate_batches
-from astroreel.training.augment import disturb, flip_and_turn, mix
+from astroreel.sequences.prepare import CONDITIONS, Prepared, iterate_batches
+from astroreel.training.augment import disturb, flip_and_turn, mistake_sky, mix
 from astroreel.training.calibrate import fit_temperature
 from astroreel.training.checkpoint import load_checkpoint
 from astroreel.training.config import FinetuneConfig, TrainingConfig
@@ -288,7 +288,25 @@ def test_disturbed_conditions_scatter_by_the_share_that_is_asked_for() -> None:
     torch.testing.assert_close(scatter, 0.5 * conditions.flatten(0, 1).std(dim=0), rtol=0.1, atol=0)
 
 
-@pytest.mark.parametrize("option", [{"mixup": 0.4}, {"condition_noise": 0.2}])
+def test_the_sky_of_every_other_sequence_is_mistaken_by_the_same_share_of_its_noise() -> None:
+    generator = torch.Generator().manual_seed(1)
+    stamps = torch.randn(400, 3, 21, 21, generator=generator)
+    stamps[:, :, 4, 4] = 0.0  # a bad pixel
+    conditions = torch.zeros(400, 3, 4)
+    conditions[..., CONDITIONS.index("log_noise")] = torch.tensor([1.0, 2.0, 0.0])
+    mask = torch.ones(400, 3, dtype=torch.bool)
+    mask[:, 2], stamps[:, 2] = False, 0.0
+    mistaken = mistake_sky(stamps, conditions, mask, 2.0, generator)
+    error = mistaken - stamps
+    assert not error[stamps == 0].any(), "neither bad pixels nor padding"
+    torch.testing.assert_close(error[:, 1], 10 * error[:, 0], rtol=1e-3, atol=1e-4)
+    level = error[:, 0, 10, 10] / 10.0
+    wrong = level != 0
+    assert 0.4 < wrong.float().mean() < 0.6
+    assert level[wrong].std().item() == pytest.approx(2.0, rel=0.15)
+
+
+@pytest.mark.parametrize("option", [{"mixup": 0.4}, {"condition_noise": 0.2}, {"sky_noise": 1.0}])
 def test_augmented_training_still_learns(train_set, valid_set, option: dict[str, float]) -> None:
     rng = np.random.default_rng(1)
     scatter = rng.normal(0, 0.3, train_set.conditions.shape).astype(np.float32)

@@ -9,9 +9,9 @@ from astroreel.errors import UserError
 from astroreel.photometry.optimal import photometry
 from astroreel.sequences.prepare import Preparation
 from astroreel.sequences.record import SequenceSet
+from astroreel.sequences.rim import RIM
 from astroreel.sequences.simulate import SimulationConfig, simulate
 from astroreel.study.injection import FAINT, faint, inject
-from astroreel.study.rim import RIM
 from astroreel.survey.forecast import generate_conditions
 from astroreel.survey.survey import load_survey
 

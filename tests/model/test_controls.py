@@ -14,11 +14,12 @@ from astroreel.photometry.feature_set import FeatureSet
 from astroreel.photometry.optimal import photometry
 from astroreel.sequences.prepare import Preparation, prepare
 from astroreel.sequences.record import SequenceSet
+from astroreel.sequences.rim import RIM
 from astroreel.sequences.simulate import SimulationConfig, simulate
 from astroreel.sequences.split import TRANSIENT
 from astroreel.study.before import before_detection
 from astroreel.study.controls import permute_frames
-from astroreel.study.rim import RIM, rim_alone
+from astroreel.study.rim import rim_alone
 from astroreel.study.shuffled import forest_of_shuffled, network_of_shuffled
 from astroreel.survey.forecast import generate_conditions
 from astroreel.survey.survey import load_survey

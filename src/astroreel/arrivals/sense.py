@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from astroreel.errors import InvalidSequence
 from astroreel.sequences.record import Sequence
+from astroreel.sequences.rim import RIM
 
 #: Least share of pixels that are no NaN, in the frames that have any.
 LEAST_FINITE = 0.5
@@ -29,9 +30,6 @@ LEAST_NOISE = 0.25
 
 #: How far in the future an exposure may be, for clocks that differ [d].
 CLOCK_DRIFT = 0.05
-
-#: Width of the border that is taken for sky [pixel].
-_BORDER = 3
 
 #: A median absolute deviation times this is a standard deviation.
 _MAD = 1.4826
@@ -82,7 +80,7 @@ def _check_pixels(name: str, stamps: NDArray[np.float32], saturate: float) -> No
 def _check_sky(
     name: str, stamps: NDArray[np.float32], epochs: NDArray[np.void], gain: float, rdnoise: float
 ) -> None:
-    border = _border(stamps)
+    border = stamps[:, RIM]
     level = np.nanmedian(border, axis=1)
     noise = _MAD * np.nanmedian(np.abs(border - level[:, None]), axis=1)
     expected = np.sqrt(np.maximum(epochs["sky"], 0.0) / gain + (rdnoise / gain) ** 2)
@@ -98,13 +96,6 @@ def _check_sky(
             f"the border's noise is {noisy:.3g} times that of SKY, GAIN and RDNOISE, expected at least "
             f"{LEAST_NOISE:g}",
         )
-
-
-def _border(stamps: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(T, P) pixels of the border, those of frames without any number NaN."""
-    edge = np.ones(stamps.shape[1:], bool)
-    edge[_BORDER:-_BORDER, _BORDER:-_BORDER] = False
-    return stamps[:, edge]
 
 
 def _ratio(found: NDArray[np.float32], expected: NDArray[np.float64]) -> float:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from astroreel.models.frames import FrameNetwork, Memory, memory_inputs
-from astroreel.models.inputs import InputNames, Inputs
+from astroreel.models.inputs import ALL_INPUTS, InputNames, Inputs
 from astroreel.models.interface import State
 from astroreel.models.photometric import PhotometricReader
 
@@ -53,7 +53,7 @@ class AttentionConfig(BaseModel):
     layers: int = Field(2, ge=1)
     span: int = Field(32, ge=2)
     dropout: float = Field(0.1, ge=0, lt=1)
-    inputs: InputNames = ("conditions",)
+    inputs: InputNames = ALL_INPUTS
 
 
 def attention_network(config: AttentionConfig) -> FrameNetwork:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from astroreel.models.frames import FrameNetwork, Reader, memory_inputs
 from astroreel.models.gru import GruMemory
-from astroreel.models.inputs import InputNames, Inputs
+from astroreel.models.inputs import ALL_INPUTS, InputNames, Inputs
 from astroreel.models.scaling import compress
 
 
@@ -38,7 +38,7 @@ class CompactConfig(BaseModel):
     units: int = Field(96, ge=1)
     layers: int = Field(1, ge=1)
     dropout: float = Field(0.1, ge=0, lt=1)
-    inputs: InputNames = ("conditions",)
+    inputs: InputNames = ALL_INPUTS
 
 
 def compact_network(config: CompactConfig) -> FrameNetwork:

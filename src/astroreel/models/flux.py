@@ -11,9 +11,10 @@ import math
 import torch
 from torch import Tensor
 
-from astroreel.photometry.optimal import BORDER, PSF_WIDTH
+from astroreel.photometry.optimal import PSF_WIDTH
 from astroreel.sequences.prepare import CONDITIONS
 from astroreel.sequences.record import STAMP_SIZE
+from astroreel.sequences.rim import WIDTH
 
 #: [e-/ADU at the reference]. Between 1 and 4, simulated bright constant stars scatter by 3 % alike.
 _NOMINAL_GAIN = 2.0
@@ -43,9 +44,9 @@ def point_source(stamps: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
     profile = _gaussian(conditions[:, CONDITIONS.index("seeing")])
     visible = profile * (stamps != 0)
     variance = 10.0 ** (2.0 * conditions[:, CONDITIONS.index("log_noise")])
-    border = _border(stamps)
-    level = border.where(border != 0, math.nan).nanmedian(dim=1).values.nan_to_num()
-    level_variance = _MEDIAN_PENALTY * variance / (border != 0).sum(dim=1).clamp(min=1)
+    rim = _rim(stamps)
+    level = rim.where(rim != 0, math.nan).nanmedian(dim=1).values.nan_to_num()
+    level_variance = _MEDIAN_PENALTY * variance / (rim != 0).sum(dim=1).clamp(min=1)
 
     def fit(weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         norm = _sum(weight * profile).clamp(min=_NOTHING)
@@ -66,10 +67,10 @@ def _gaussian(seeing: Tensor) -> Tensor:
     return line[:, :, None] * line[:, None, :]
 
 
-def _border(stamps: Tensor) -> Tensor:
-    """The pixels (F, 215) of each stamp's border, less a corner: of an even number torch's median is low."""
-    top, middle, bottom = stamps.split((BORDER, STAMP_SIZE - 2 * BORDER, BORDER), dim=1)
-    sides = middle[:, :, :BORDER], middle[:, :, -BORDER:]
+def _rim(stamps: Tensor) -> Tensor:
+    """The pixels (F, 215) of each stamp's rim, less a corner: of an even number torch's median is low."""
+    top, middle, bottom = stamps.split((WIDTH, STAMP_SIZE - 2 * WIDTH, WIDTH), dim=1)
+    sides = middle[:, :, :WIDTH], middle[:, :, -WIDTH:]
     return torch.cat([part.flatten(1) for part in (top, *sides, bottom)], dim=1)[:, 1:]
 
 

@@ -26,9 +26,11 @@ from astroreel.sequences.prepare import CONDITIONS
 #: The observing conditions; flux and error of the central source; and the light curve's features so far.
 InputName = Literal["conditions", "light_curve", "features"]
 
+ALL_INPUTS: tuple[InputName, ...] = get_args(InputName)
+
 
 def _each_once(names: tuple[InputName, ...]) -> tuple[InputName, ...]:
-    return tuple(name for name in get_args(InputName) if name in names)
+    return tuple(name for name in ALL_INPUTS if name in names)
 
 
 #: A choice of inputs as a parameter of a network: each once, in one order however they are written.

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from astroreel.models.frames import FrameNetwork, Reader, memory_inputs
 from astroreel.models.gru import GruMemory
-from astroreel.models.inputs import InputNames, Inputs
+from astroreel.models.inputs import ALL_INPUTS, InputNames, Inputs
 from astroreel.models.scaling import compress
 from astroreel.sequences.prepare import CONDITIONS
 from astroreel.sequences.record import STAMP_SIZE
@@ -46,12 +46,12 @@ class PhotometricConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Literal["photometric"] = "photometric"
-    masks: int = Field(24, ge=2)
-    filters: int = Field(8, ge=1)
-    units: int = Field(128, ge=1)
+    masks: int = Field(32, ge=2)
+    filters: int = Field(16, ge=1)
+    units: int = Field(192, ge=1)
     layers: int = Field(2, ge=1)
     dropout: float = Field(0.1, ge=0, lt=1)
-    inputs: InputNames = ("conditions",)
+    inputs: InputNames = ALL_INPUTS
 
 
 def photometric_network(config: PhotometricConfig) -> FrameNetwork:

@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 
 from astroreel.sequences.prepare import background_noise
 from astroreel.sequences.record import STAMP_SIZE, SequenceSet
+from astroreel.sequences.rim import RIM
 
 Floats = NDArray[np.float64]
 
-#: Width of the rim [pixel].
-RIM = 3
 #: What the columns are: the mean size of differences between pixels so far apart along y and x, over what
 #: independent noise would have, and the first one's Geary ratio: mean size over root mean square.
 LAGS = ((0, 1), (0, 2), (1, 0), (2, 0), (1, 1), (1, -1))
@@ -65,9 +64,8 @@ def _texture(stamps: NDArray[np.float32], noise: Floats) -> Floats:
 
 def _pairs(lag_y: int, lag_x: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Flat indices of the pixels of the rim and of those at a distance, both within the rim."""
-    rim = np.pad(np.zeros((STAMP_SIZE - 2 * RIM,) * 2, bool), RIM, constant_values=True)
-    y, x = np.nonzero(rim)
+    y, x = np.nonzero(RIM)
     to_y, to_x = y + lag_y, x + lag_x
     inside = (to_y < STAMP_SIZE) & (to_x >= 0) & (to_x < STAMP_SIZE)
-    inside[inside] = rim[to_y[inside], to_x[inside]]
+    inside[inside] = RIM[to_y[inside], to_x[inside]]
     return y[inside] * STAMP_SIZE + x[inside], to_y[inside] * STAMP_SIZE + to_x[inside]

@@ -27,6 +27,7 @@ from scipy.special import erf
 from astroreel.photometry.curves import LightCurves
 from astroreel.sequences.prepare import Preparation, background_noise, zero_point_factor
 from astroreel.sequences.record import STAMP_SIZE, SequenceSet
+from astroreel.sequences.rim import rim_level
 
 __all__ = ["LightCurves", "photometry"]
 
@@ -36,12 +37,8 @@ __all__ = ["LightCurves", "photometry"]
 #: scatter by 4.4, 2.8, 2.1 and 1.8 %, and the error of a faint flux is 39, 45, 50 and 54 ADU.
 PSF_WIDTH = 1.1
 
-#: Width [pixel] of the frame around a stamp in which its background is measured.
-BORDER = 3
-
 _CHUNK = 2048
 _FWHM = np.sqrt(8.0 * np.log(2.0))
-_IN_BORDER = np.pad(np.zeros((STAMP_SIZE - 2 * BORDER,) * 2, bool), BORDER, constant_values=True)
 #: Variance of a median over that of a mean, for many normal draws.
 _MEDIAN_PENALTY = np.pi / 2
 
@@ -121,13 +118,8 @@ def gaussian_profile(sigma: NDArray[np.float64]) -> NDArray[np.float64]:
 def border_level(
     stamps: NDArray[np.float32], background: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Median of each stamp's border and its variance; zero and zero where no border pixel is good."""
-    # NaN sorts last, so the median of the good pixels is found by their count.
-    border = np.sort(stamps[:, _IN_BORDER], axis=1)
-    count = np.isfinite(border).sum(axis=1)
-    rows, last = np.arange(len(border)), np.maximum(count - 1, 0)
-    middle = (border[rows, last // 2] + border[rows, (last + 1) // 2]) / 2
-    level = np.where(count > 0, middle, 0.0)
+    """Median of each stamp's rim and its variance; zero and zero where no pixel there is good."""
+    level, count = rim_level(stamps)
     return level, np.where(count > 0, _MEDIAN_PENALTY * background / np.maximum(count, 1), 0.0)
 
 

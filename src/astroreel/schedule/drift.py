@@ -28,10 +28,11 @@ from astroreel.arrivals.folders import Folders
 from astroreel.arrivals.known import read_arrival
 from astroreel.models.load import load_classifier
 from astroreel.parameters import Parameters
-from astroreel.photometry.optimal import BORDER, photometry
+from astroreel.photometry.optimal import photometry
 from astroreel.sequences.file import read_sequence
 from astroreel.sequences.prepare import Preparation, background_noise, zero_point_factor
-from astroreel.sequences.record import STAMP_SIZE, SequenceSet
+from astroreel.sequences.record import SequenceSet
+from astroreel.sequences.rim import RIM
 from astroreel.sequences.split import Split, good_seeing
 from astroreel.sequences.store import load_store
 
@@ -51,7 +52,6 @@ _GRID = np.linspace(0.02, 0.98, 49)
 #: Sums of the same numbers in another order differ by less.
 _ROUNDING = 1e-12
 _MAD = 1.4826
-_IN_BORDER = np.pad(np.zeros((STAMP_SIZE - 2 * BORDER,) * 2, bool), BORDER, constant_values=True)
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ def inputs(sequences: SequenceSet, preparation: Preparation) -> Measured:
     """
     owner, epochs = sequences.owner, sequences.epochs
     noise = background_noise(sequences)
-    border = np.asarray(sequences.stamps)[:, _IN_BORDER]
+    border = np.asarray(sequences.stamps)[:, RIM]
     level = np.nanmedian(border, axis=1)
     scatter = _MAD * np.nanmedian(np.abs(border - level[:, None]), axis=1)
     curves = photometry(sequences, preparation)

@@ -33,7 +33,7 @@ from astroreel.photometry.curves import LightCurves
 from astroreel.photometry.optimal import photometry
 from astroreel.sequences.prepare import Preparation, zero_point_factor
 from astroreel.sequences.record import SequenceSet
-from astroreel.study.rim import RIM
+from astroreel.sequences.rim import RIM
 from astroreel.survey.artefacts import Artefacts
 from astroreel.survey.camera import CAMERA_DTYPE
 from astroreel.survey.survey import Survey

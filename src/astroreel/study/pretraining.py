@@ -12,13 +12,14 @@ from astroreel.classes import class_indices
 from astroreel.files import read_json
 from astroreel.models.networks import build
 from astroreel.models.rcnn import RcnnClassifier
-from astroreel.sequences.prepare import LazyPrepared, prepare
+from astroreel.sequences.prepare import prepare
 from astroreel.sequences.store import load_store
 from astroreel.study.bench import Bench
 from astroreel.study.units import Result, Unit
 from astroreel.training.calibrate import fit_temperature
 from astroreel.training.loop import train
 from astroreel.training.reporter import NullReporter
+from astroreel.training.simulated import training_set
 
 
 def pretraining(bench: Bench, guess: float) -> list[Unit]:
@@ -39,21 +40,19 @@ def pretrain(seed: int, bench: Bench) -> Result:
 
 
 def _pretrain(seed: int, bench: Bench) -> Result:
-    """Train the pipeline's network with its parameters, other first weights and other batches.
-
-    On the stored training set, which the pipeline makes whether or not it streams its own.
-    """
+    """Train the pipeline's network with its parameters, other first weights and other batches."""
     parameters = bench.parameters
     best = read_json(bench.root / "models" / "search" / "best.json")
     own = parameters.pretrain.seed + seed
     config = parameters.pretrain.model_copy(update={"learning_rate": best["learning_rate"], "seed": own})
-    stored = LazyPrepared(load_store(bench.data / "simulated" / "train"), parameters.preparation)
     valid = load_store(bench.data / "simulated" / "valid")
     network = build(best["network"], own)
     path = pretrained_bundle(bench, seed)
     checkpoint = path.with_suffix(".safetensors")
     valid_set = prepare(valid, parameters.preparation)
-    result = train(network, stored, valid_set, config, NullReporter(), checkpoint)
+    result = train(
+        network, training_set(bench.root, parameters), valid_set, config, NullReporter(), checkpoint
+    )
     cold = RcnnClassifier(network.to("cpu"), parameters.preparation)
     logits = np.log(np.maximum(cold.predict(valid)[valid.offsets[1:] - 1], np.finfo(float).tiny))
     temperature = fit_temperature(logits, class_indices(valid.labels))

@@ -6,11 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from astroreel.photometry.optimal import BORDER
-from astroreel.sequences.record import STAMP_SIZE, SequenceSet
-
-#: The pixels in which photometry measures a stamp's background, (21, 21).
-RIM = np.pad(np.zeros((STAMP_SIZE - 2 * BORDER,) * 2, bool), BORDER, constant_values=True)
+from astroreel.sequences.record import SequenceSet
+from astroreel.sequences.rim import RIM
 
 _SIGMA_OF_DEVIATION = 1.4826  # of a Gaussian, over its median absolute deviation
 

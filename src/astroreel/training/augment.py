@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from astroreel.classes import CLASSES
+from astroreel.sequences.prepare import CONDITIONS
 
 
 def flip_and_turn(stamps: Tensor, generator: torch.Generator) -> Tensor:
@@ -44,3 +45,19 @@ def disturb(conditions: Tensor, mask: Tensor, sigma: float, generator: torch.Gen
     """Conditions (B, T, C) with Gaussian noise of ``sigma`` times their spread in the batch."""
     noise = torch.randn(conditions.shape, generator=generator).to(conditions.device)
     return conditions + sigma * conditions[mask].std(dim=0) * noise
+
+
+def mistake_sky(
+    stamps: Tensor, conditions: Tensor, mask: Tensor, sigma: float, generator: torch.Generator
+) -> Tensor:
+    """Stamps (B, T, 21, 21) whose sky was subtracted wrongly, in every other sequence.
+
+    The error is drawn once a sequence, from a Gaussian of ``sigma`` standard deviations of the noise of a
+    frame's background, so that a network does not stake all on the sky that a header tells. Bad and padded
+    pixels, which are 0, stay so.
+    """
+    drawn = torch.randn(len(stamps), generator=generator)
+    wrong = torch.rand(len(stamps), generator=generator) < 0.5
+    error = (sigma * drawn * wrong).to(stamps.device)[:, None] * mask
+    level = error * 10.0 ** conditions[..., CONDITIONS.index("log_noise")]
+    return torch.where(stamps == 0, stamps, stamps + level[..., None, None])

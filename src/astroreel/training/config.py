@@ -44,6 +44,8 @@ class TrainingConfig(BaseModel):
         Parameter of the Beta distribution by which reels are mixed; 0: they are not.
     condition_noise
         Noise on the observing conditions that the network is told, over their spread in a batch.
+    sky_noise
+        Error of the subtracted sky in every other sequence, in standard deviations of a background pixel.
     precision
         ``bfloat16`` multiplies in half precision where that is safe, and keeps weights and sums in single; on
         devices made for it a large network trains several times faster.
@@ -69,6 +71,7 @@ class TrainingConfig(BaseModel):
     flips: bool = True
     mixup: float = Field(0.0, ge=0, le=10)
     condition_noise: float = Field(0.0, ge=0, le=3)
+    sky_noise: float = Field(0.0, ge=0, le=10)
     precision: Literal["float32", "bfloat16"] = "float32"
     validate_every: int = Field(100, ge=1)
     seed: int = Field(1, ge=0)
@@ -129,7 +132,7 @@ class FinetuneConfig(BaseModel):
         Learning rate of all layers but the last, over that of the last; 0 keeps them as they were trained.
     clip
         Largest norm of the gradient.
-    flips, mixup, condition_noise
+    flips, mixup, condition_noise, sky_noise
         Augmentation, as in `TrainingConfig`.
     seed
         Seed of batches and dropout; draws and folds get seeds of their own from it.
@@ -148,6 +151,7 @@ class FinetuneConfig(BaseModel):
     flips: bool = True
     mixup: float = Field(0.0, ge=0, le=10)
     condition_noise: float = Field(0.0, ge=0, le=3)
+    sky_noise: float = Field(0.0, ge=0, le=10)
     seed: int = Field(1, ge=0)
     device: str = Field("auto", pattern=_DEVICE)
 

@@ -94,6 +94,7 @@ def _training(config: FinetuneConfig, seed: int) -> TrainingConfig:
         flips=config.flips,
         mixup=config.mixup,
         condition_noise=config.condition_noise,
+        sky_noise=config.sky_noise,
         seed=seed,
         device=config.device,
     )

@@ -18,9 +18,9 @@ _INPUTS = ("conditions", "conditions+light_curve+features")
 #: What is searched of each network, as it is by default.
 _DEFAULTS: Mapping[str, Mapping[str, int | str]] = {
     "thesis": {"filters": 64},
-    "compact": {"filters": 16, "units": 96, "inputs": _INPUTS[0]},
-    "photometric": {"masks": 24, "units": 128, "inputs": _INPUTS[0]},
-    "attention": {"masks": 24, "width": 96, "inputs": _INPUTS[0]},
+    "compact": {"filters": 16, "units": 96, "inputs": _INPUTS[1]},
+    "photometric": {"masks": 32, "units": 192, "inputs": _INPUTS[1]},
+    "attention": {"masks": 24, "width": 96, "inputs": _INPUTS[1]},
 }
 
 
@@ -38,7 +38,7 @@ def suggest(trial: optuna.Trial, config: SearchConfig) -> None:
             trial.suggest_categorical("compact.units", (64, 96, 128))
         case "photometric":
             trial.suggest_categorical("photometric.masks", (16, 24, 32))
-            trial.suggest_categorical("photometric.units", (96, 128, 192))
+            trial.suggest_categorical("photometric.units", (128, 192, 256))
         case "attention":
             trial.suggest_categorical("attention.masks", (16, 24, 32))
             trial.suggest_categorical("attention.width", (64, 96, 128))

@@ -15,7 +15,7 @@ from astroreel.models.batch_renorm import BatchRenorm
 from astroreel.models.inference import tensors, trim
 from astroreel.models.interface import SequenceNetwork
 from astroreel.sequences.prepare import Prepared
-from astroreel.training.augment import disturb, flip_and_turn, mix
+from astroreel.training.augment import disturb, flip_and_turn, mistake_sky, mix
 from astroreel.training.config import TrainingConfig
 from astroreel.training.device import choose_device
 from astroreel.training.group import ALONE, Group
@@ -95,6 +95,8 @@ class Stepper:
         targets = labels[:, None].expand(mask.shape)
         if config.flips:
             stamps = flip_and_turn(stamps, common)
+        if config.sky_noise:
+            stamps = mistake_sky(stamps, conditions, mask, config.sky_noise, own)
         if config.condition_noise:
             conditions = disturb(conditions, mask, config.condition_noise, own)
         if config.mixup:
