@@ -143,6 +143,9 @@ def test_the_verdict_is_on_the_version_with_report_and_page_and_in_the_ledger(wo
     assert tags["gate.verdict"] == "passed"
     assert tags["gate.digest"] == hashlib.sha256(report).hexdigest() == verdict.digest
     assert tags["gate.policy"] == STRICT.digest
+    assert tags["gate.measured"].startswith("objects ")
+    mean = next(rule for rule in verdict.rules if rule.name == "mean recall")
+    assert f"; mean recall {mean.value:.3g} ({mean.low:.3g} to {mean.high:.3g}); " in tags["gate.measured"]
     look, entry = world.ledger.entries()
     assert (look.event, look.facts["look"]) == (LOOK, 1)
     assert (entry.event, entry.who, entry.facts["report"]) == (VERDICT, "ada", verdict.digest)
@@ -309,6 +312,7 @@ def test_what_cannot_be_measured_honestly_is_an_error_without_a_look(
     assert verdict.word == "error"
     assert reason in verdict.reason
     assert world.tags(version)["gate.verdict"] == "error"
+    assert world.tags(version)["gate.measured"] == "nothing"
     assert [entry.event for entry in world.ledger.entries()] == [VERDICT]
 
 

@@ -117,6 +117,7 @@ class Gate:
             {
                 "gate.verdict": verdict.word,
                 "gate.reason": verdict.reason or "every rule passed",
+                "gate.measured": verdict.measured or "nothing",
                 "gate.digest": verdict.digest,
                 "gate.policy": verdict.policy,
                 "gate.mode": verdict.mode,

@@ -62,6 +62,11 @@ class Verdict:
     class_changes: dict[str, float] = field(default_factory=dict)
     rules: tuple[Rule, ...] = ()
 
+    @property
+    def measured(self) -> str:
+        """What was measured, in one line."""
+        return "; ".join(_measured(rule) for rule in self.rules if rule.value is not None)
+
     def to_json(self) -> str:
         """The report; equal verdicts are equal bytes."""
         return json.dumps(_rounded(asdict(self)), indent=2, sort_keys=True, allow_nan=False) + "\n"
@@ -101,8 +106,13 @@ def _told(rule: Rule) -> str:
     if rule.value is None:
         return f"{rule.name}: {rule.note}"
     side = "at least" if rule.at_least else "at most"
-    span = "" if rule.low is None else f" ({rule.low:.3g} to {rule.high:.3g})"
-    return f"{rule.name} {rule.value:.3g}{span}, {side} {rule.threshold:g} needed"
+    return f"{_measured(rule)}, {side} {rule.threshold:g} needed"
+
+
+def _measured(rule: Rule) -> str:
+    if rule.low is None:
+        return f"{rule.name} {rule.value:g}"
+    return f"{rule.name} {rule.value:.3g} ({rule.low:.3g} to {rule.high:.3g})"
 
 
 def _rounded(value: Any) -> Any:
