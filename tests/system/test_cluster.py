@@ -1,4 +1,4 @@
-"""A search on two Ray nodes, one of which dies on the way: all trials end, each once."""
+"""On real Ray nodes: a search of which one dies on the way, and the parents of a pass, compared."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
@@ -34,6 +35,32 @@ folder = Path(sys.argv[1])
 with SpoolReporter(folder / "run", "search") as reporter:
     result = run_search(config, blobs(32, seed=1), blobs(16, seed=2), reporter, folder / "study")
 print("trials", sorted(trial.number for trial in result.trials))
+"""
+
+COMPARISON = """
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from astroreel.parameters import read_parameters
+from astroreel.schedule.learning import Learner
+from astroreel.sequences.file import read_folder
+
+root = Path(sys.argv[1])
+here = read_parameters(root)
+there = here.model_copy(update={"schedule": here.schedule.model_copy(update={"address": "auto"})})
+labelled = root / "data" / "target"
+learner = Learner(
+    root=root,
+    labelled=labelled,
+    parameters=here,
+    new=frozenset(read_folder(labelled).objects["field"].tolist()),
+    parents={
+        "pretrained": root / "models" / "pretrained",
+        "champion": root / "models" / "finetuned" / "draw-0-fold-0" / "rcnn",
+    },
+)
+print(json.dumps([replace(learner, parameters=one).compare() for one in (here, there)]))
 """
 
 
@@ -81,24 +108,35 @@ def trials_begun(folder: Path) -> int:
     return len(list(folder.glob("run/children/*")))
 
 
-@pytest.mark.slow
-def test_a_search_outlives_one_of_its_two_nodes(tmp_path: Path) -> None:
+@dataclass(frozen=True)
+class Cluster:
+    """A head node at a port, and what a process needs in its environment to begin a node, or to use them."""
+
+    port: int
+    begins: dict[str, str]
+    uses: dict[str, str]
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
     port = free_port()
-    environment = os.environ | {
+    begins = os.environ | {
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": "a-token-of-this-test-alone",
-        "RAY_ADDRESS": f"127.0.0.1:{port}",
         "RAY_health_check_failure_threshold": "3",
         "PYTHONPATH": f"{ROOT}/src:{ROOT}",
     }
-    alone = {name: value for name, value in environment.items() if name != "RAY_ADDRESS"}
-    with (
-        node(alone, "--head", "--node-ip-address=127.0.0.1", f"--port={port}"),
-        node(alone, f"--address=127.0.0.1:{port}", "--node-ip-address=127.0.0.1") as second,
-    ):
+    with node(begins, "--head", "--node-ip-address=127.0.0.1", f"--port={port}"):
+        yield Cluster(port, begins, begins | {"RAY_ADDRESS": f"127.0.0.1:{port}"})
+
+
+@pytest.mark.slow
+def test_a_search_outlives_one_of_its_two_nodes(cluster: Cluster, tmp_path: Path) -> None:
+    address = (f"--address=127.0.0.1:{cluster.port}", "--node-ip-address=127.0.0.1")
+    with node(cluster.begins, *address) as second:
         search = subprocess.Popen(
             [sys.executable, "-c", SEARCH, str(tmp_path)],
-            env=environment,
+            env=cluster.uses,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -110,6 +148,22 @@ def test_a_search_outlives_one_of_its_two_nodes(tmp_path: Path) -> None:
     assert "trials [0, 1, 2, 3]" in said
     runs = [json.loads(path.read_text()) for path in sorted(tmp_path.glob("run/children/*/run.json"))]
     assert [run["status"] for run in runs] == ["FINISHED"] * 4
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_parents_of_a_pass_are_compared_there_as_here(cluster: Cluster, reproduced: Path) -> None:
+    said = subprocess.run(
+        [sys.executable, "-c", COMPARISON, str(reproduced)],
+        env=cluster.uses,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    here, there = json.loads(said.stdout.splitlines()[-1])
+    assert set(here) == {"pretrained", "champion"}
+    assert here["pretrained"] != here["champion"]
+    assert there == pytest.approx(here, rel=1e-3)
 
 
 def test_the_cluster_file_is_one_that_ray_takes() -> None:
