@@ -57,8 +57,9 @@ def intervals(
         axes.set_yticks(range(len(rows)), list(rows))
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_xlabel(axis)
+        axes.locator_params(axis="x", nbins=6)
         if len(series) > 1:
-            figure.legend(loc="outside upper right", ncols=min(len(series), 3))
+            figure.legend(loc="outside upper right", ncols=2 + (len(series) == 3))
         return Drawing(name, title, caption, to_svg(figure))
 
 
@@ -111,5 +112,5 @@ def lines(
             axes.set_xticks(range(len(ticks)), [f"{x:g}" for x in ticks])
         axes.set_xlabel(axes_labels[0])
         axes.set_ylabel(axes_labels[1])
-        figure.legend(loc="outside lower left", handlelength=2.4, ncols=1 + (len(series) > 4))
+        figure.legend(loc="outside lower left", handlelength=2.4)
         return Drawing(name, title, caption, to_svg(figure))

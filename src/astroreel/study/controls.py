@@ -106,8 +106,8 @@ def run(bench: Bench) -> dict[str, Any]:
     for name in ("before", "permuted", "rim"):
         tree[name] = {
             domain: results[unit]
-            for domain in ("simulated", "target")
-            if (unit := f"{name}-{domain}") in results
+            for domain, unit in (("simulated", f"{name}-simulated"), (bench.domain, f"{name}-target"))
+            if unit in results
         }
     tree["shuffled"] = dict(results["shuffled-from-nothing"])
     for name, title in (("rim", "taught"), ("shuffled", "fine_tuned")):

@@ -172,7 +172,8 @@ def plan(bench: Bench) -> list[Unit]:
 
 def run(bench: Bench) -> dict[str, Any]:
     """Both domains."""
-    return bench.units("slices").do_all(plan(bench), bench)
+    results = bench.units("slices").do_all(plan(bench), bench)
+    return {bench.domain if unit == "target" else unit: result for unit, result in results.items()}
 
 
 SECTION = Section("slices", "accuracy slice by slice, and what confidence is worth", run, plan)
