@@ -115,7 +115,9 @@ def test_a_pass_killed_three_times_leaves_one_version_one_verdict_and_one_commit
     log = run(project.root, "git", "log", "--format=%H", "HEAD..astroreel/labelled").stdout.split()
     assert log == [done["commit"]]
     assert not (project.root / "schedule" / "under_way.json").exists()
-    assert (project.root / "schedule" / "passes" / done["id"] / "pass.html").exists()
+    folder = project.root / "schedule" / "passes" / done["id"]
+    assert (folder / "pass.html").exists()
+    assert not (folder / "models").exists(), "the registry has them"
 
 
 def test_a_tick_with_nothing_to_do_touches_nothing_and_loads_nothing_heavy(project: Project) -> None:

@@ -49,3 +49,7 @@ class Home:
     def of(self, identity: str) -> Path:
         """The folder of one pass."""
         return self.folder / "passes" / identity
+
+    def models(self, identity: str) -> Path:
+        """The bundles of one pass, until it ends: then the registry has them."""
+        return self.of(identity) / "models"

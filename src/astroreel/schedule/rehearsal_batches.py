@@ -23,6 +23,7 @@ from astroreel.schedule.journal import ENDED, Journal, Pass
 from astroreel.schedule.rehearsal_checkout import begin, promote
 from astroreel.schedule.season import Account, Arrival, Season, account
 from astroreel.schedule.tick import tick
+from astroreel.tracking.registry import download_bundle
 
 Say = Callable[[str], None]
 
@@ -137,7 +138,7 @@ class Player:
             fields=sorted(self._fields(number)),
             account=account(self.season, number, self.checkout / "arrivals"),
             passes=journal[known:],
-            newest=self._newest(journal),
+            newest=self._newest(champion, journal),
             champion=champion.bundle.relative_to(self.checkout).as_posix() if champion.bundle else "",
             version=pointer.version if pointer else 0,
             seconds=round(time.monotonic() - began, 3),
@@ -166,10 +167,12 @@ class Player:
         wait = timedelta(days=schedule.age_days + 1.0) if number > batches else timedelta()
         return self.started + min(number, batches) * timedelta(days=self.parameters.rehearse.days) + wait
 
-    def _newest(self, journal: list[Pass]) -> str:
+    def _newest(self, champion: Champion, journal: list[Pass]) -> str:
         """The network that the last pass made, whatever the gate said of it."""
         ended = [one for one in journal if one.outcome in ENDED]
         if not ended:
             return _PRETRAINED
-        folder = Home(self.checkout).of(ended[-1].id) / "models" / "rcnn"
-        return folder.relative_to(self.checkout).as_posix()
+        uri = f"models:/{champion.model}/{ended[-1].versions[champion.model]}"
+        bundles = Home(self.checkout).folder / "bundles"
+        bundle = download_bundle(champion.registry.client, uri, bundles)
+        return bundle.relative_to(self.checkout).as_posix()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -133,7 +134,7 @@ class _Tick:
         identity = self._identity(labels)
         if begun is not None and begun.id != identity:
             self.say(f"{begun.id[:8]}: given up: its labels, parents or parameters have changed since")
-            self.home.under_way.unlink()
+            self._close(begun.id)
             begun = None
         from astroreel.schedule.trigger import hindrance
 
@@ -149,7 +150,7 @@ class _Tick:
             return None
         identity = read_json(self.home.under_way)["id"]
         if any(one.id == identity and one.outcome in ENDED for one in self.passes):
-            self.home.under_way.unlink()  # killed between the journal and this
+            self._close(identity)  # killed between the journal and this
             return None
         return Task.load(self.home.of(identity))
 
@@ -247,8 +248,13 @@ class _Tick:
             notify(record, self.parameters.schedule, self.say)
         self.journal.append(record)
         if record.outcome in ENDED:
-            self.home.under_way.unlink()
+            self._close(record.id)
         return record
+
+    def _close(self, identity: str) -> None:
+        """A pass is over: nobody takes it up again, and what it trained need not lie here too."""
+        shutil.rmtree(self.home.models(identity), ignore_errors=True)
+        self.home.under_way.unlink()
 
     def _note(self, **facts: Any) -> None:
         self.record = replace(self.record, **facts)

@@ -131,7 +131,7 @@ class Work:
         return self._kept(_CHOICE, compare)
 
     def _train(self, parent: str, data: Versioned) -> None:
-        models = self.folder / "models"
+        models = Home(self.root).models(self.task.id)
         if models.exists():
             return
         with SpoolReporter(self.folder / "run", f"schedule-{self.task.id[:8]}") as reporter:
@@ -157,7 +157,7 @@ class Work:
         before = self.champion.learned if parent == "champion" else []
         models = [
             TrainedModel(
-                bundle=self.folder / "models" / kind,
+                bundle=Home(self.root).models(self.task.id) / kind,
                 run=self.folder / "run",
                 target=self.parameters.source.target,
                 scale=self.parameters.scale,
